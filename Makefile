@@ -1,0 +1,92 @@
+# Every target makes the environment it needs; the second time that costs nothing.
+# PYTHON names the interpreter to build it with (3.11 or newer).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# Test files that run side by side: most of them wait for brokers and processes.
+JOBS   ?= 4
+
+# Without it each of some hundred processes of a run would compile the same sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo install fmt lint types test coverage test-unit test-integration test-e2e prove check chaos chaos-peers model bench lock clean
+
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1mmake %-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## -- use it ---------------------------------------------------------------------------------
+run: $(STAMP) ## Bring the whole system up in one process, ready for a first call
+	@$(BIN)/toolyard dev
+
+demo: $(STAMP) ## Walk through a call, a turn, a failing tool and a timeout; nothing is left behind
+	@$(BIN)/toolyard demo
+
+install: $(STAMP) ## Make the environment from the lock, and nothing else
+
+## -- prove it -------------------------------------------------------------------------------
+test: $(STAMP) ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
+	@$(if $(COVERAGE),$(BIN)/python -m coverage erase)
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(JOBS) --dist loadfile tests/unit tests/integration tests/e2e
+	@$(if $(COVERAGE),$(BIN)/python -m coverage combine --quiet)
+	@$(if $(COVERAGE),$(BIN)/python -m coverage report)
+
+coverage: ## Run the same tests with lines and branches counted; fails under 90 %
+	@$(MAKE) --no-print-directory test COVERAGE=yes
+
+test-unit: $(STAMP) ## Run the tests that need no service
+	@$(BIN)/python -m pytest tests/unit
+
+test-integration: $(STAMP) ## Run the tests against a real broker and real databases
+	@$(BIN)/python -m pytest tests/integration
+
+test-e2e: $(STAMP) ## Run the tests that start real processes
+	@$(BIN)/python -m pytest tests/e2e
+
+prove: $(STAMP) ## Break the system in a dozen ways, explore the claim protocol, and attack the sandbox from within, about three minutes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/chaos tests/model tests/sandbox
+
+chaos: $(STAMP) ## Break everything on purpose, about half an hour, and print the table (a seed is printed)
+	@$(BIN)/python -m tests.chaos.run
+
+chaos-peers: $(STAMP) ## Break dramatiq and Celery in the same ways, about half an hour, and print the table beside ours
+	@$(BIN)/python -m tests.chaos.peers
+
+model: $(STAMP) ## Explore the claim protocol in its large configurations, and walk the ledger far, about ten minutes
+	@$(BIN)/python -m tests.model.claims large
+	@TOOLYARD_TEST_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 900 --hypothesis-seed=$$(date +%s) \
+	  tests/integration/scheduler/test_state_machine.py
+
+bench: $(STAMP) ## Print the benchmark table, peers side by side
+	@$(BIN)/python benchmarks/run.py
+
+## -- keep it clean --------------------------------------------------------------------------
+fmt: $(STAMP) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lint: $(STAMP) ## Check style and who imports whom
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(STAMP) ## Check the types, strictly
+	@$(BIN)/mypy
+
+check: lint types coverage prove ## All that CI runs, with lines counted
+
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --extra dev --quiet pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Toolyard needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
+	@echo "Making the environment in $(VENV) (once; about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

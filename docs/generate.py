@@ -1,0 +1,268 @@
+"""Writes the parts of these pages that are made of the code: settings, codes, states, topology, commands.
+
+They stand between markers; `python docs/generate.py` brings them up to date, and a test compares.
+"""  # noqa: INP001 - a folder of pages, not a package
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from toolyard import settings, states
+from toolyard.cli.app import build
+from toolyard.cli.session import PANEL
+from toolyard.errors import CODES
+from toolyard.transport import topology
+
+HERE: Final = Path(__file__).parent
+_BEGIN: Final = "<!-- made of the code: {name} (python docs/generate.py) -->"
+_END: Final = "<!-- end of {name} -->"
+
+
+# ---- the parts ----------------------------------------------------------------------------------
+
+
+def settings_table() -> str:
+    """Every variable, with what it is for."""
+    free = {
+        "TOOLYARD_SECRET_<NAME>": "the value of the secret NAME, for the org `default`",
+        "TOOLYARD_TEST_AMQP_URL": "the broker that the project's own tests use",
+        "TOOLYARD_TEST_DATABASE_URL": "the database that the project's own tests use",
+    }
+    rows = ((f"`{name}`", purpose) for name, purpose in {**settings.KNOWN, **free}.items())
+    return table(("variable", "what it is for"), rows)
+
+
+def codes_table() -> str:
+    """Every code: its status, who may try again, and what a model is told."""
+    who = {"never": "nobody", "by_us": "Toolyard", "by_caller": "the caller"}
+    rows = (
+        (f"`{name}`", code.status, code.title, who[code.retry], code.model.replace("{detail}", "…"))
+        for name, code in CODES.items()
+    )
+    return table(("code", "status", "in words", "may try again", "what the model is told"), rows)
+
+
+def states_picture() -> str:
+    """The table of states as a Mermaid diagram; parked and terminal states are drawn as two groups."""
+    groups = {"parked": _in_order(states.PARKED), "ended": _in_order(states.TERMINAL)}
+    lines = ["stateDiagram-v2", "    [*] --> accepted"]
+    for name, members in groups.items():
+        lines += [f"    state {name} {{", *(f"        {member}" for member in members), "    }"]
+    grouped = {member: name for name, members in groups.items() for member in members}
+    for source in states.STATES:
+        lines += [f"    {arrow}" for arrow in _arrows(source, grouped, groups)]
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+def states_table() -> str:
+    """Every state and what may follow it."""
+    rows = (
+        (f"`{source}`", ", ".join(f"`{state}`" for state in _in_order(states.MOVES[source])) or "nothing: it is final")
+        for source in states.STATES
+    )
+    return table(("state", "may be followed by"), rows)
+
+
+def exchanges_table() -> str:
+    """The exchanges."""
+    return table(("exchange", "kind"), ((f"`{name}`", "topic, durable") for name in topology.EXCHANGES))
+
+
+def queues_table() -> str:
+    """The shared queues: arguments and bindings."""
+    return table(("queue", "arguments", "bound to"), (_queue_row(queue) for queue in topology.QUEUES))
+
+
+def own_queues_table() -> str:
+    """The queues that a process declares for itself."""
+    example = {
+        topology.reply_queue("<gateway>"): topology.reply_bindings("<gateway>"),
+        topology.live_queue("<gateway>"): topology.live_bindings("<gateway>"),
+        topology.worker_queue("<pool>", "<worker>"): topology.worker_bindings("<pool>", "<worker>"),
+    }
+    rows = ((f"`{name}`", _bindings(bindings)) for name, bindings in example.items())
+    return table(("queue", "bound to"), rows)
+
+
+def commands() -> str:
+    """Every command: what it does, its arguments and its options."""
+    root: Any = typer.main.get_command(build())
+    return "\n\n".join(_command(path, command) for path, command in _walk(root, "toolyard"))
+
+
+def operations() -> str:
+    """Every operation of the gateway's HTTP API."""
+    from toolyard_gateway.app import GROUPS  # here: only this part needs the gateway
+
+    routes: list[Any] = [route for group in GROUPS for route in group.router.routes]
+    rows = (
+        (f"`{method} {route.path}`", (route.description or "").partition("\n")[0])
+        for route in routes
+        for method in sorted(route.methods)
+    )
+    return table(("operation", "what it does"), rows)
+
+
+def sandbox_modules() -> str:
+    """The modules that sandboxed tools can import, with their members."""
+    from toolyard.sandbox.language import catalogue  # here: only these parts need RestrictedPython
+
+    return table(
+        ("module", "what it has"), ((f"`{module}`", _listed(members)) for module, members in catalogue.modules())
+    )
+
+
+def sandbox_built_ins() -> str:
+    """The built-in names of sandboxed tools."""
+    from toolyard.sandbox.language import catalogue
+
+    return _listed(catalogue.built_ins())
+
+
+def sandbox_missing() -> str:
+    """The built-in names that sandboxed tools do not have."""
+    from toolyard.sandbox.language import catalogue
+
+    return table(("not there", "instead"), ((f"`{name}`", instead) for name, instead in catalogue.missing()))
+
+
+def sandbox_methods() -> str:
+    """Python's own methods that classes of sandboxed tools may define."""
+    from toolyard.sandbox.language import catalogue
+
+    return _listed(catalogue.methods())
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "settings": settings_table,
+    "codes": codes_table,
+    "states as a picture": states_picture,
+    "states as a table": states_table,
+    "exchanges": exchanges_table,
+    "queues": queues_table,
+    "own queues": own_queues_table,
+    "commands": commands,
+    "operations": operations,
+    "sandbox modules": sandbox_modules,
+    "sandbox built-ins": sandbox_built_ins,
+    "sandbox missing": sandbox_missing,
+    "sandbox methods": sandbox_methods,
+}
+
+
+# ---- their pieces -------------------------------------------------------------------------------
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _in_order(chosen: Iterable[str]) -> list[str]:
+    return [state for state in states.STATES if state in set(chosen)]
+
+
+def _arrows(source: states.State, grouped: dict[str, str], groups: dict[str, list[str]]) -> Iterator[str]:
+    reached = _in_order(states.MOVES[source])
+    yield from (f"{source} --> {state}" for state in reached if state not in grouped)
+    for name, members in groups.items():
+        inside = [state for state in reached if grouped.get(state) == name]
+        missing = [state for state in members if state not in inside]
+        if inside and not missing:
+            yield f"{source} --> {name}"
+        elif len(inside) > len(missing) > 0:
+            yield f"{source} --> {name}: but not {', '.join(missing)}"
+        elif inside:
+            yield f"{source} --> {name}: {', '.join(inside)}"
+
+
+def _queue_row(queue: topology.Queue) -> tuple[str, str, str]:
+    arguments = "<br>".join(f"`{name}` = `{value or 'empty'}`" for name, value in queue.arguments.items())
+    return f"`{queue.name}`", arguments, _bindings(queue.bindings) or "nothing: reached as a dead letter"
+
+
+def _bindings(bindings: Iterable[tuple[str, str]]) -> str:
+    return "<br>".join(f"`{exchange}`: `{pattern}`" for exchange, pattern in bindings)
+
+
+def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+        return
+    for name, child in inner.items():
+        yield from _walk(child, f"{path} {name}")
+
+
+def _command(path: str, command: Any) -> str:
+    shown = [param for param in command.params if getattr(param, "rich_help_panel", None) != PANEL]
+    words = [_word(param) for param in shown if param.param_type_name == "argument"]
+    passed_on = ["[OPTIONS OF THAT PART]"] if command.context_settings.get("ignore_unknown_options") else []
+    told = " ".join((command.help or "").replace("[bold]", "`").replace("[/bold]", "`").split())
+    parts = [f"### {' '.join([path, *words, *passed_on])}", told]
+    if shown:
+        parts.append("\n".join(f"- `{_name(param)}`: {param.help}{_default(param)}" for param in shown))
+    return "\n\n".join(parts)
+
+
+def _word(param: Any) -> str:
+    word = f"{param.metavar}..." if param.nargs == -1 else str(param.metavar)
+    return word if param.required else f"[{word}]"
+
+
+def _name(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return str(param.metavar)
+    value = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
+    return ", ".join(param.opts) + value
+
+
+def _default(param: Any) -> str:
+    default = getattr(param.default, "value", param.default)
+    return "" if default in (None, False, ()) or callable(default) or param.is_eager else f" Default: `{default}`."
+
+
+# ---- into the pages -----------------------------------------------------------------------------
+
+
+def renewed(page: str) -> str:
+    """The page with its made parts as the code has them today.
+
+    Raises:
+        ValueError: a part is begun and never ended.
+    """
+    for name, make in PARTS.items():
+        begin, end = _BEGIN.format(name=name), _END.format(name=name)
+        before, found, rest = page.partition(begin)
+        if found:
+            _, closed, after = rest.partition(end)
+            if not closed:
+                raise ValueError(f"{end} is missing")
+            page = f"{before}{begin}\n\n{make()}\n\n{end}{after}"
+    return page
+
+
+def pages() -> list[Path]:
+    """Every page."""
+    return sorted(HERE.rglob("*.md"))
+
+
+def main() -> None:
+    """Bring all pages up to date."""
+    for page in pages():
+        text = page.read_text()
+        if (new := renewed(text)) != text:
+            page.write_text(new)
+            sys.stdout.write(f"renewed: {page.relative_to(HERE)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The workers: one runtime, and one kind of executor for each pool."""

@@ -1,0 +1,60 @@
+"""The common interface of all kinds: what runs one attempt, and what it says when it is done.
+
+`runtime` calls it and knows nothing else of a kind; each kind is one file or folder in ``kinds``, and
+`toolyard.testing.executor_suite` holds them all to one behaviour.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from toolyard.contracts.calls import ErrorInfo, Result, error_info
+from toolyard.contracts.tools import PinnedTool
+from toolyard.states import Effect
+from toolyard_executors.context import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How an attempt ended, in the words of its kind: it succeeded where there is no error.
+
+    Attributes:
+        effect: what the world saw of it.
+    """
+
+    effect: Effect
+    result: Result | None = None
+    error: ErrorInfo | None = None
+
+
+class Executor(Protocol):
+    """Runs the attempts of one pool. Many run at a time on one loop; none may block it."""
+
+    @property
+    def pool(self) -> str:
+        """The pool whose calls it runs."""
+
+    async def open(self) -> None:
+        """Get ready; called once, before the first attempt."""
+
+    async def close(self) -> None:
+        """Let go of everything; called once, after the last attempt."""
+
+    def prepare(self, tool: PinnedTool) -> Any:
+        """What can be worked out once for a version of a tool; each attempt gets it as ``attempt.plan``.
+
+        Raises:
+            ValueError: the tool can never run here; says why.
+        """
+
+    async def run(self, attempt: Attempt) -> Finished:
+        """Run one attempt.
+
+        It calls ``attempt.reached_out`` before the world can see anything of it, ends soon when it is cancelled
+        (timeout or cancel: the caller judges the effect by whether it reached out), and reports its own failures as
+        a `Finished` with an error. What it raises is a defect.
+        """
+
+
+def failed(code: str, message: str, effect: Effect, **details: Any) -> Finished:
+    """An attempt that failed; ``details`` are those of `toolyard.contracts.calls.error_info`."""
+    return Finished(effect, error=error_info(code, message, **details))

@@ -1,0 +1,195 @@
+"""How a request reaches its upstream: pooled connections that are opened to checked addresses only.
+
+The httpx API over one aiohttp session. Called by `executor`; it knows requests and addresses, nothing of tools. Every
+connection is opened to an address that the egress policy let through, and a request gets only a connection to the very
+host that was checked.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+
+from toolyard.errors import ToolyardError
+from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Reason, Target, check_answers, check_url
+
+#: Seconds to open a connection, TLS included, whatever time the attempt has.
+CONNECT_TIMEOUT: Final = 10.0
+#: Seconds that an unused connection is kept: less than servers keep theirs (Node.js: 5), because a request on a
+#: connection that is just being closed ends with an unknown effect.
+_KEEP_ALIVE: Final = 4.0
+#: Seconds that checked answers of the resolver are used for further connections.
+_ANSWERS_KEPT: Final = 5
+_LOOKUPS: Final = 32
+
+#: A host's addresses. Replaced in tests.
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class NotConnected(ToolyardError):  # noqa: N818
+    """No connection could be opened: nothing was sent."""
+
+    code = "upstream_error"
+
+
+class Cut(ToolyardError):  # noqa: N818
+    """The connection broke after the request was sent, or while the answer came."""
+
+    code = "upstream_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """The request that the current task is about to send.
+
+    Attributes:
+        target: what was checked; a connection to anything else is refused.
+        connected: called as soon as there is a connection, before anything is sent.
+        rerunnable: whether the request may be sent a second time where a kept connection turns out to be closed.
+    """
+
+    target: Target
+    connected: Callable[[], None]
+    rerunnable: bool
+
+
+_errand: ContextVar[Errand] = ContextVar("errand")
+
+
+class Connections:
+    """The connections of one worker process.
+
+    Args:
+        allow: what the operator opened.
+        resolve: a host's addresses; the system's resolver if not given.
+    """
+
+    def __init__(self, allow: AllowList, resolve: Resolve | None = None) -> None:
+        self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
+        resolver = _CheckingResolver(allow, resolve or self._system_resolve)
+        verify = httpx.create_ssl_context()
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(
+                limit=0,
+                resolver=resolver,
+                ttl_dns_cache=_ANSWERS_KEPT,
+                keepalive_timeout=_KEEP_ALIVE,
+                ssl=verify,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            middlewares=(_send_once,),
+        )
+        # Without an httpx client around it: that would keep cookies, follow redirects and double the cost of a call.
+        self._transport = AiohttpTransport(client=self._session, verify=verify, trust_env=False)
+
+    async def send(self, request: httpx.Request, errand: Errand) -> httpx.Response:
+        """Send a request; the body of the answer is still to be read, and the answer to be closed.
+
+        Raises:
+            EgressDenied: the host leads to an address that is not open.
+            NotConnected: nothing was sent.
+            Cut: the connection broke after that.
+        """
+        token = _errand.set(errand)
+        try:
+            return await self._transport.handle_async_request(request)
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            raise Cut("the connection broke before an answer came") from error
+        finally:
+            _errand.reset(token)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    async def _system_resolve(self, host: str, port: int) -> Sequence[str]:
+        """Look up in threads of our own: a name server that never answers holds up nobody else's."""
+        look_up: Callable[[], Any] = lambda: socket.getaddrinfo(  # noqa: E731
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+        infos = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
+        return [info[4][0] for info in infos]
+
+
+class _CheckingResolver(AbstractResolver):
+    """Lets the session connect to nothing but what the policy pinned."""
+
+    def __init__(self, allow: AllowList, resolve: Resolve) -> None:
+        self._allow = allow
+        self._resolve = resolve
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        target = check_url(f"http://{host}:{port}/", allow=self._allow)
+        pinned = check_answers(target, await self._resolve(host, port), allow=self._allow)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in pinned
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Opens a connection to the checked host only, and tells the errand as soon as there is one."""
+
+    async def connect(self, req: aiohttp.ClientRequest, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
+        errand = _errand.get()
+        if (req.url.raw_host, req.url.port) != (errand.target.host, errand.target.port):
+            raise EgressDenied(Reason.HOST)  # two parsers disagree about where this leads
+        try:
+            connection = await super().connect(req, traces, timeout)
+        except (aiohttp.ClientError, OSError) as error:
+            raise NotConnected(_why(error)) from error
+        errand.connected()
+        return connection
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest,
+    handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+) -> aiohttp.ClientResponse:
+    """Keep the session from sending anew what may run only once."""
+    try:
+        response = await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if _errand.get().rerunnable:
+            raise
+        raise Cut("the connection broke before an answer came") from error
+    if response.status == 101:  # nobody asked for it, and the session would neither reuse nor close the connection
+        response.close()
+        raise Cut("the upstream switched to another protocol")
+    return response
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return str(HostNotResolved())
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return "could not connect: the upstream's TLS certificate or handshake is not valid"
+        case TimeoutError():
+            return f"could not connect within {CONNECT_TIMEOUT:g} s"
+        case _:
+            return "could not connect to the upstream"

@@ -1,0 +1,234 @@
+"""One attempt of an http tool: fill, check, send, read, and say what came of it in our codes and effects.
+
+Given to the runtime by `worker`. Effects: not connected ``none``; 2xx ``done``; 4xx ``none``; 5xx, or cut after the
+request was sent, ``unknown``.
+"""
+
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import httpx
+
+from toolyard import __version__
+from toolyard.clock import SYSTEM, Clock
+from toolyard.contracts.tools import HttpBinding, PinnedTool, ResponseHandling
+from toolyard.http_template import HttpTemplate, Request, compile_http
+from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Target, check_url
+from toolyard.states import Effect
+from toolyard.telemetry import tracing
+from toolyard.telemetry.logs import logger
+from toolyard.templates import LeftOut, Unfillable, Values, as_text, follow
+from toolyard_executors.context import Attempt
+from toolyard_executors.executor import Finished, failed
+from toolyard_executors.kinds.http.answers import Answer, understand
+from toolyard_executors.kinds.http.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
+from toolyard_executors.kinds.http.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
+
+log = logger("http")
+
+#: Statuses after which another try makes sense.
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+#: Bytes of an unwelcome answer that are looked at, and those that are passed on.
+_ERROR_READ: Final = 64 * 1024
+_ERROR_SHOWN: Final = 2048
+_ERROR_IN_MESSAGE: Final = 300
+#: Seconds; a longer Retry-After is taken for this.
+_MAX_RETRY_AFTER: Final = 7 * 86400.0
+#: URLs whose judgement is remembered, because most tools always go to the same few; characters of the longest.
+_URLS_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 512
+_TIMEOUT: Final = httpx.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()
+_DEFAULT_HEADERS: Final = {
+    "Accept": "application/json, text/*;q=0.9, */*;q=0.5",
+    "User-Agent": f"toolyard/{__version__}",
+}
+
+
+class HttpExecutor:
+    """Runs http tools.
+
+    Args:
+        allow: the private destinations that the operator opened.
+        https_only: deny plain http.
+        resolve: a host's addresses; the system's resolver if not given.
+    """
+
+    pool = "http"
+
+    def __init__(
+        self,
+        *,
+        allow: AllowList | None = None,
+        https_only: bool = False,
+        resolve: Resolve | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._allow = allow or AllowList()
+        self._https_only = https_only
+        self._resolve = resolve
+        self._clock = clock
+        self._connections: Connections | None = None
+        self._judged = lru_cache(maxsize=_URLS_KEPT)(self._judge)
+
+    async def open(self) -> None:
+        """Get ready; connections are opened when they are needed."""
+        self._connections = Connections(self._allow, self._resolve)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
+
+    def prepare(self, tool: PinnedTool) -> HttpTemplate:
+        """The tool's request, taken apart."""
+        if not isinstance(tool.binding, HttpBinding):
+            raise ValueError("not an http tool")  # noqa: TRY004 - said to the runtime, whatever is wrong with the tool
+        return compile_http(tool.binding, secrets=tool.secrets)
+
+    async def run(self, attempt: Attempt) -> Finished:
+        """Send the request and read the answer; see `toolyard_executors.executor.Executor`."""
+        try:
+            request, target = self._request(attempt)
+            return await self._exchange(attempt, request, target)
+        except Unfillable as error:
+            return failed(error.code, str(error), "none")
+        except EgressDenied as denied:
+            call = attempt.call
+            log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
+            return failed("egress_denied", "the tool may not connect to that address", "none")
+        except (NotConnected, HostNotResolved) as error:
+            return failed("upstream_error", str(error), "none")
+        except Cut as error:
+            return failed("upstream_error", str(error), "unknown")
+
+    def _request(self, attempt: Attempt) -> tuple[httpx.Request, Target]:
+        template: HttpTemplate = attempt.plan
+        call = attempt.call
+        filled = template.fill(Values(call.arguments, call.context or {}, attempt.secret, call.call_id))
+        binding = attempt.tool.binding
+        hosts = binding.allowed_hosts if isinstance(binding, HttpBinding) else ()
+        judge = self._judged if len(filled.url) <= _LONGEST_KEPT else self._judge
+        target, url = judge(filled.url, hosts)
+        headers = [
+            (name.encode(), value.encode()) for name, value in _headers(filled, call.call_id, call.traceparent).items()
+        ]
+        extensions = {"timeout": _TIMEOUT}
+        request = httpx.Request(filled.method, url, headers=headers, content=filled.content, extensions=extensions)
+        request.headers.encoding = "ascii"  # or it is guessed anew at each look
+        return request, target
+
+    def _judge(self, url: str, hosts: tuple[str, ...]) -> tuple[Target, httpx.URL]:
+        """Where a URL leads; raises EgressDenied where that is not open. The same answer for the same URL, always."""
+        target = check_url(url, allow=self._allow, allowed_hosts=hosts or None, https_only=self._https_only)
+        return target, httpx.URL(target.url)
+
+    async def _exchange(self, attempt: Attempt, request: httpx.Request, target: Target) -> Finished:
+        if self._connections is None:
+            raise RuntimeError("the executor is not open")
+        errand = Errand(target, attempt.reached_out, attempt.call.rerunnable)
+        response = await self._connections.send(request, errand)
+        response.headers.encoding = "latin-1"
+        try:
+            if response.is_success:
+                return await _success(attempt, response)
+            return await self._failure(attempt, response)
+        finally:
+            await response.aclose()
+
+    async def _failure(self, attempt: Attempt, response: httpx.Response) -> Finished:
+        status = response.status_code
+        body = await read_beginning(response, _ERROR_READ)
+        answer = understand(body, response.headers.get("content-type", ""))
+        shown = attempt.redactor.text(_shown(answer))
+        told = _message(answer, _handling(attempt.tool))
+        said = attempt.redactor.text(told) if told else " ".join(shown.split())
+        message = f"it answered {status}" + (f": {_cut(said, _ERROR_IN_MESSAGE)}" if said else "")
+        if 300 <= status < 400:
+            message = f"it answered {status}, and redirects are not followed; give the tool the final URL"
+        return failed(
+            "upstream_error",
+            message,
+            _effect(status),
+            retryable=status >= 500 or status in _TRY_AGAIN,
+            retry_after=self._retry_after(response.headers.get("retry-after")),
+            details={"status": status} | ({"body": _cut(shown, _ERROR_SHOWN)} if shown else {}),
+        )
+
+    def _retry_after(self, header: str | None) -> float | None:
+        """Seconds of a Retry-After: a number, or a date."""
+        if not header:
+            return None
+        text = header.strip()
+        if text.isascii() and text.isdecimal():
+            return min(float(text[:12]), _MAX_RETRY_AFTER)
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return min(max(moment.timestamp() - self._clock.now(), 0.0), _MAX_RETRY_AFTER)
+
+
+def _headers(filled: Request, call_id: str, traceparent: str | None) -> dict[str, str]:
+    own = {name.lower() for name in filled.headers}
+    return {
+        **{name: value for name, value in _DEFAULT_HEADERS.items() if name.lower() not in own},
+        **filled.headers,
+        "Accept-Encoding": "gzip",
+        "Idempotency-Key": call_id,
+        "traceparent": tracing.child(traceparent),
+    }
+
+
+async def _success(attempt: Attempt, response: httpx.Response) -> Finished:
+    try:
+        body = await read_body(response)
+    except (AnswerTooLarge, NotDecodable) as error:
+        return failed(error.code, str(error), "done")
+    answer = understand(body, response.headers.get("content-type", ""))
+    handling = _handling(attempt.tool)
+    if answer.is_json and handling.success_field and _at(answer, handling.success_field) is False:
+        return failed("tool_error", _message(answer, handling) or "the tool reported that it did not succeed", "done")
+    if answer.is_json and handling.data_field:
+        data = _at(answer, handling.data_field)
+        if not isinstance(data, LeftOut):
+            answer = Answer(answer.media_type, is_json=True, value=data)
+    return Finished("done", answer.result())
+
+
+def _handling(tool: PinnedTool) -> ResponseHandling:
+    return tool.binding.response_handling if isinstance(tool.binding, HttpBinding) else ResponseHandling()
+
+
+def _message(answer: Answer, handling: ResponseHandling) -> str:
+    """What the answer itself says for the model; empty where it says nothing."""
+    if not answer.is_json or not handling.message_field:
+        return ""
+    message = _at(answer, handling.message_field)
+    return "" if isinstance(message, LeftOut) or message is None else as_text(message)
+
+
+def _at(answer: Answer, path: str) -> Any:
+    return follow(answer.value, tuple(path.split(".")))
+
+
+def _shown(answer: Answer) -> str:
+    if answer.binary:
+        return ""
+    return answer.result().text()
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most so many bytes of a text."""
+    raw = text.encode()
+    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"
+
+
+def _effect(status: int) -> Effect:
+    """What the world saw of a request that was answered with this status, which is not 2xx."""
+    if status >= 500:
+        return "unknown"
+    if status >= 400 or status in {304, 307, 308}:
+        return "none"
+    return "unknown"  # 301 to 303 may tell where the result of what was done stands

@@ -1,0 +1,302 @@
+"""One attempt's life, step by step: verify, claim if needed, judge, run, tell, and ack once the outcome is confirmed.
+
+`worker` hands it the deliveries of a pool. It knows the seam of the kinds (`executor`) and none of the kinds. Each step
+takes the same `Life`; the first one that decides how it ends is the last one before that is told.
+"""
+
+import asyncio
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from toolyard.clock import Clock
+from toolyard.contracts.calls import ErrorInfo, Phase, Result, error_info
+from toolyard.contracts.control import Cancel
+from toolyard.security.redaction import Redactor
+from toolyard.states import Effect
+from toolyard.telemetry.logs import logger
+from toolyard.transport.base import Delivery, Transport
+from toolyard.transport.envelope import Envelope
+from toolyard_executors.cancellation import Cancellations, concerns
+from toolyard_executors.claims import Claims
+from toolyard_executors.context import Attempt, GetSecret
+from toolyard_executors.entrance import Entrance
+from toolyard_executors.executor import Executor, Finished, failed
+from toolyard_executors.judgement import Judge
+from toolyard_executors.life import Key, KnownTools, Life
+from toolyard_executors.metrics import Metrics
+from toolyard_executors.pauses import Pauses
+from toolyard_executors.places import CONCURRENCY, Slots
+from toolyard_executors.telling import Teller
+
+#: Seconds after which an attempt is worth a ``started`` event of its own.
+TOLD_AFTER: Final = 0.25
+#: The part of its time after which an attempt that still runs tells ``soft_timeout``.
+SOFT_TIMEOUT: Final = 0.8
+
+log = logger("runtime")
+
+
+class Runtime:
+    """Runs the attempts of one pool.
+
+    Args:
+        get_secret: the value of an org's secret.
+        cancellations: what must not start, and ``pauses``: what must not for now; shared with the worker, which fills
+            both.
+        lane: the lane of one of this process.
+        concurrency: attempts that run at a time.
+        metrics: where it counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        transport: Transport,
+        envelope: Envelope,
+        get_secret: GetSecret,
+        cancellations: Cancellations,
+        pauses: Pauses,
+        clock: Clock,
+        worker_id: str,
+        lane: Slots | None = None,
+        concurrency: int = CONCURRENCY,
+        metrics: Metrics | None = None,
+    ) -> None:
+        pool = executor.pool
+        self._executor = executor
+        self._metrics = metrics or Metrics()
+        self._get_secret = get_secret
+        self._clock = clock
+        self._worker_id = worker_id
+        self.claims = Claims(
+            transport=transport,
+            envelope=envelope,
+            pool=pool,
+            worker_id=worker_id,
+            clock=clock,
+            metrics=self._metrics,
+        )
+        self._judge = Judge(
+            envelope=envelope, tools=KnownTools(executor), cancellations=cancellations, pauses=pauses, clock=clock
+        )
+        self._teller = Teller(transport=transport, envelope=envelope, clock=clock, pool=pool, claims=self.claims)
+        self._slots, self._lane = Slots(concurrency), lane or Slots(1)
+        self._entrance = Entrance(slots=self._slots, lane=self._lane, claims=self.claims, teller=self._teller)
+        self._lives: set[Life] = set()
+        self._first: dict[Key, Life] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self, delivery: Delivery) -> None:
+        """The whole life of one delivery: settles it."""
+        life = Life(delivery, worker=self._worker_id, received=self._clock.monotonic())
+        self._judge.verify(life)
+        if life.decided:
+            await self._quarantine(life)
+        elif (before := self._came_before(life)) is not None:
+            await self._join(before, life)
+        else:
+            await self._live(life)
+
+    async def _live(self, life: Life) -> None:
+        self._hold(life)
+        try:
+            if not self._entrance.take(life):
+                await self._entrance.wait(life, alone=life.message.alone)
+            if not life.decided and self._judge.needs_claim(life):
+                await self._entrance.claim(life)
+            self._judge.judge(life)
+            if not life.decided:
+                await self._execute(life)
+            self._entrance.leave(life)
+            self._count(life)
+            await self._teller.tell(life)
+        finally:
+            self._let_go(life)
+
+    # ---- from outside ---------------------------------------------------------------------------
+    def cancel(self, cancel: Cancel) -> None:
+        """Stop the attempts of a call, or of a conversation's calls accepted before, if they run here."""
+        for life in list(self._lives):
+            if concerns(cancel, life.message.call):
+                life.cancel()
+
+    @property
+    def running(self) -> int:
+        """How many deliveries are in hand: attempts, what waits for a place or a claim, outcomes on their way."""
+        return len(self._lives)
+
+    async def idle(self) -> None:
+        """Returns when nothing is under way."""
+        await self._idle.wait()
+
+    def turn_away(self) -> None:
+        """Start nothing more: what waits for a place or a claim goes back to the broker."""
+        self._slots.close()
+        self._lane.close()
+        self.claims.turn_away()
+
+    def abandon(self) -> int:
+        """Stop everything without an outcome: the broker delivers it again. Returns how much that was."""
+        tasks = [life.task for life in self._lives if life.task is not None]
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
+
+    # ---- the run --------------------------------------------------------------------------------
+    async def _execute(self, life: Life) -> None:
+        """Run the kind within its time, and make an outcome of what it says."""
+        call, begun = life.message.call, self._clock.monotonic()
+        seconds = min(call.timeout, life.remaining - (begun - life.received))
+        phase: Phase = "attempt" if call.timeout <= seconds else "deadline"
+        attempt = Attempt(
+            call=call,
+            tool=life.known.tool,
+            plan=life.known.plan,
+            number=life.number,
+            ends_at=begun + seconds,
+            clock=self._clock,
+            get_secret=self._get_secret,
+        )
+        life.started_at = self._clock.now()
+        life.timer = self._loop.call_later(TOLD_AFTER, self._still_runs, life, seconds)
+        try:
+            async with asyncio.timeout(seconds) as life.limit:
+                finished = await self._run_kind(attempt)
+        except TimeoutError:
+            self._end_early(life, attempt, phase, seconds)
+        else:
+            self._end_as_told(life, attempt, finished)
+        finally:
+            life.limit = None
+            life.timer.cancel()
+
+    def _still_runs(self, life: Life, seconds: float) -> None:
+        """Tell that it runs, and later that its time is mostly over."""
+        self._teller.started(life)
+        ends_at = self._clock.now() - TOLD_AFTER + seconds
+        left = max(0.0, SOFT_TIMEOUT * seconds - TOLD_AFTER)
+        life.timer = self._loop.call_later(left, self._teller.soft_timeout, life, ends_at)
+
+    async def _run_kind(self, attempt: Attempt) -> Finished:
+        try:
+            return await self._executor.run(attempt)
+        except Exception as error:  # noqa: BLE001 - a defect of one call must not hurt its neighbours
+            call = attempt.call
+            log.error(  # noqa: TRY400 - a trace with its values could hold a secret
+                "a defect in an executor",
+                call_id=call.call_id,
+                tool=call.tool,
+                error=type(error).__name__,
+                trace=_trace(error),
+            )
+            return failed("internal", f"a defect in the executor ({type(error).__name__})", _effect(attempt))
+
+    def _end_early(self, life: Life, attempt: Attempt, phase: Phase, seconds: float) -> None:
+        now = self._clock.now()
+        if life.cancelled:
+            life.end("cancelled", _effect(attempt), now=now, error=error_info("cancelled", "stopped while it ran"))
+        else:
+            error = error_info("timed_out", f"it did not end within {seconds:g} s", phase=phase)
+            life.end("timed_out", _effect(attempt), now=now, error=error)
+
+    def _end_as_told(self, life: Life, attempt: Attempt, finished: Finished) -> None:
+        now, redactor = self._clock.now(), attempt.redactor
+        error = finished.error
+        if error is None and finished.result is not None:
+            error = life.known.check(finished.result)
+        if error is not None:
+            life.end("failed", finished.effect, now=now, error=_redacted_error(redactor, error))
+        else:
+            life.end("succeeded", finished.effect, now=now, result=_redacted_result(redactor, finished.result))
+
+    async def _quarantine(self, life: Life) -> None:
+        self._count(life)
+        await self._teller.tell(life)
+
+    def _count(self, life: Life) -> None:
+        if life.quarantine:
+            self._metrics.quarantined(self._executor.pool)
+        if life.outcome is not None:
+            self._metrics.ended(life.message.call, life.outcome)
+
+    # ---- what is under way ----------------------------------------------------------------------
+    def _came_before(self, life: Life) -> Life | None:
+        """The same attempt of a rerunnable call, if it is in hand; of any other the ledger knows."""
+        return self._first.get(life.key) if life.message.call.rerunnable else None
+
+    async def _join(self, before: Life, life: Life) -> None:
+        """The same attempt again while the first is in hand: its one outcome is for both."""
+        await before.over.wait()
+        first, call = before.message.call, life.message.call
+        if not before.told or before.outcome is None:
+            life.delivery.release()
+        elif (first.gateway, first.body_hash) == (call.gateway, call.body_hash):
+            life.delivery.ack()
+        elif first.body_hash == call.body_hash:
+            life.outcome = msgspec.structs.replace(before.outcome, gateway=call.gateway)
+            await self._teller.tell(life)
+        else:  # an end of its own would end the first call too; its gateway finds what became of the id in the ledger
+            log.warning("another call under the same id was not run", call_id=call.call_id, gateway=call.gateway)
+            life.delivery.ack()
+
+    def _hold(self, life: Life) -> None:
+        self._lives.add(life)
+        self._idle.clear()
+        life.task = asyncio.current_task()
+        if life.message.call.rerunnable:
+            self._first[life.key] = life
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The one loop that we run on: asking for it is a system call (Python before 3.12)."""
+        return asyncio.get_running_loop()
+
+    def _let_go(self, life: Life) -> None:
+        self._entrance.leave(life)
+        self.claims.let_go(life)
+        self._lives.discard(life)
+        if life.message.call.rerunnable:
+            del self._first[life.key]
+        life.over.set()
+        if not self._lives:
+            self._idle.set()
+
+
+def _effect(attempt: Attempt) -> Effect:
+    """What the world may have seen of an attempt that did not end by itself."""
+    return "unknown" if attempt.touched else "none"
+
+
+def _redacted_result(redactor: Redactor, result: Result | None) -> Result | None:
+    if not redactor or result is None:
+        return result
+    structured = result.structured
+    if isinstance(structured, msgspec.Raw):
+        structured = msgspec.Raw(redactor.json(bytes(structured)))
+    content = None if result.content is None else redactor.text(result.content)
+    return msgspec.structs.replace(result, content=content, structured=structured)
+
+
+def _redacted_error(redactor: Redactor, error: ErrorInfo) -> ErrorInfo:
+    if not redactor:
+        return error
+    return msgspec.structs.replace(
+        error,
+        message=redactor.text(error.message),
+        model_message=redactor.text(error.model_message),
+        details=redactor.value(error.details),
+    )
+
+
+def _trace(error: BaseException) -> str:
+    """Where it happened: files, lines and names, no values."""
+    lines, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        lines.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_qualname}")
+        trace = trace.tb_next
+    return " < ".join(reversed(lines[-12:]))

@@ -1,0 +1,60 @@
+"""The settings of a worker process: read once, checked whole, frozen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from toolyard.errors import SettingsError
+from toolyard.security.egress import AllowList
+from toolyard.security.signing import Keyring
+from toolyard.settings import keyring, number, one_of, path, port, read, setting, text, transport_url, unsafe
+from toolyard_executors.places import CONCURRENCY
+
+#: Calls of one process. A dramatiq worker's prefetch, and the connections to upstreams that may be open.
+_MOST: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """All settings of a worker."""
+
+    transport_url: str = setting("TOOLYARD_TRANSPORT_URL", transport_url)
+    data: Path = setting("TOOLYARD_DATA", path, Path(".toolyard").absolute())
+    host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
+    port: int | None = setting("TOOLYARD_PORT", port, None)
+    egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
+    signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
+    concurrency: int = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), CONCURRENCY)
+    topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
+    profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
+    log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
+    log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
+
+
+def read_settings() -> WorkerSettings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: names every variable that is wrong, missing or unsafe.
+    """
+    settings = read(WorkerSettings)
+    check(settings)
+    return settings
+
+
+def check(settings: WorkerSettings) -> None:
+    """Refuse what is not there, and in the profile ``production`` what is unsafe.
+
+    Raises:
+        SettingsError: names all of it.
+    """
+    problems = _unsafe(settings) if settings.profile == "production" else []
+    if settings.secrets_dir is not None and not settings.secrets_dir.is_dir():
+        problems.append(f"TOOLYARD_SECRETS_DIR: there is no folder {settings.secrets_dir}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+
+
+def _unsafe(settings: WorkerSettings) -> list[str]:
+    return unsafe(transport_url=settings.transport_url, topology=settings.topology, signing_keys=settings.signing_keys)

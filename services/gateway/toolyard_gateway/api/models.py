@@ -1,0 +1,400 @@
+"""The shapes of requests and answers at the HTTP edge: validation of what comes in, and the schemas of `/openapi.json`.
+
+Used by the operations beside it and by the definitions of tools. Nothing behind the edge sees a pydantic model.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from toolyard.states import Effect, State
+from toolyard.store.base import Role
+
+NAME = r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$"
+TOOL = r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}(@[1-9][0-9]{0,8})?$"
+KEY = r"^[\x20-\x7e]{1,255}$"
+ORG = r"^[a-z0-9][a-z0-9_\-]{0,62}$"
+REFERENCE = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+CONTEXT = r"^[A-Za-z_][A-Za-z0-9_\-]{0,63}$"
+
+#: Seconds. One attempt, at most; everything, at most.
+MAX_TIMEOUT = 1_500
+MAX_DEADLINE = 86_400
+#: Attempts that a tool may ask for, and seconds of the first pause between two: later pauses grow no longer than this.
+MAX_ATTEMPTS = 20
+MAX_BACKOFF = 300
+#: Seconds of the window in which calls with the same key fields are one.
+MIN_KEY_WINDOW = 1
+MAX_KEY_WINDOW = 604_800
+
+Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT)]
+Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE)]
+Label = Annotated[str, Field(min_length=1, max_length=255)]
+ToolName = Annotated[str, Field(pattern=NAME, max_length=64)]
+SecretName = Annotated[str, Field(pattern=REFERENCE)]
+ContextName = Annotated[str, Field(pattern=CONTEXT)]
+
+
+class Strict(BaseModel):
+    """Nothing is guessed: no other types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class CallOptions(Strict):
+    """What may be said about a call, whatever its tool."""
+
+    arguments: dict[str, Any] = Field({}, description="Checked against the tool's `parameters`.")
+    conversation: Label | None = None
+    context: dict[str, Any] | None = Field(None, description="The application's own values; the model never sees them.")
+    user: Label | None = Field(None, description="On whose behalf.")
+    timeout: Timeout | None = Field(None, description="Seconds for one attempt; 30 where nobody says.")
+    queue_timeout: Deadline | None = Field(None, description="Seconds from acceptance to the start.")
+    deadline: Deadline | None = Field(
+        None, description="Seconds for everything, from `not_before` where that is given; 300 where nobody says."
+    )
+    not_before: str | None = Field(
+        None,
+        max_length=64,
+        description="A time (RFC 3339), at most a year ahead; until then the call is `scheduled`.",
+        examples=["2026-12-24T18:00:00Z"],
+        json_schema_extra={"format": "date-time"},
+    )
+    cancel_on_disconnect: bool = Field(
+        False,
+        description="Cancel the call if the client goes away while it waits; else a client that goes loses nothing.",
+    )
+
+
+class CallRequest(CallOptions):
+    """A call to make."""
+
+    tool: str = Field(pattern=TOOL, description="A name, or `name@version`.", examples=["weather", "weather@3"])
+    idempotency_key: str | None = Field(None, pattern=KEY, description="As the header `Idempotency-Key`.")
+
+
+class BatchRequest(Strict):
+    """Calls to make side by side; each is checked for itself."""
+
+    calls: list[Any] = Field(
+        min_length=1,
+        max_length=100,
+        description="Each as for `POST /v1/calls`.",
+        json_schema_extra={"items": {"$ref": "#/components/schemas/CallRequest"}},
+    )
+
+
+class CancelRequest(Strict):
+    """Whose calls to cancel."""
+
+    conversation: Label = Field(description="All of its calls that are open.", examples=["c-7"])
+
+
+class Cancelled(BaseModel):
+    """What a cancel concerned."""
+
+    cancelled: int = Field(description="Calls that were open when it was asked for, as far as they are known.")
+
+
+class ResultModel(BaseModel):
+    """What a tool answered."""
+
+    content: str = Field(description="The text for the model.")
+    structured: Any = Field(None, description="The JSON value.")
+    truncated: bool | None = None
+    size: int | None = None
+
+
+class ErrorModel(BaseModel):
+    """Why a call failed."""
+
+    code: str
+    status: int
+    message: str = Field(description="For people.")
+    model_message: str = Field(description="For the model.")
+    retryable: bool | None = None
+    retry_after: float | None = None
+    phase: Literal["queue", "attempt", "deadline"] | None = None
+    details: dict[str, Any] | None = None
+
+
+class CallModel(BaseModel):
+    """A call, as it is shown everywhere."""
+
+    call_id: str
+    tool: str
+    version: int
+    state: State
+    effect: Effect
+    arguments: dict[str, Any]
+    result: ResultModel | None = None
+    error: ErrorModel | None = None
+    attempts: int
+    org: str
+    user: str | None = None
+    conversation: str | None = None
+    context: dict[str, Any] | None = None
+    test: bool | None = None
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    deadline: str
+    trace_id: str
+    deduplicated: bool | None = None
+
+
+class FieldProblem(BaseModel):
+    """One field that was wrong."""
+
+    path: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+
+
+class RefusedCall(BaseModel):
+    """A call of a batch that was not accepted."""
+
+    error: Problem
+
+
+class BatchAnswer(BaseModel):
+    """The calls of a batch, in the order asked."""
+
+    calls: list[CallModel | RefusedCall]
+
+
+class CallPage(BaseModel):
+    """A piece of the list of calls."""
+
+    items: list[CallModel]
+    next_cursor: str | None
+
+
+# ---- tools --------------------------------------------------------------------------------------
+
+
+class AuthenticationModel(Strict):
+    """How an http tool signs in upstream; secrets are named, never given."""
+
+    type: Literal["none", "bearer", "api_key", "basic"] = "none"
+    secret: SecretName | None = Field(None, description="Also accepted as `token_field`. One of the tool's `secrets`.")
+    place: Literal["header", "query"] = Field("header", alias="in")
+    name: str | None = Field(
+        None, min_length=1, max_length=128, description="Also accepted as `header_name`. For `api_key`."
+    )
+
+
+class ResponseHandlingModel(Strict):
+    """Dotted paths into a JSON answer."""
+
+    success_field: Label | None = None
+    message_field: Label | None = None
+    data_field: Label | None = None
+
+
+class HttpBindingModel(Strict):
+    """One HTTP request. Texts may hold `${arguments.x}`, `${context.x}`, `${secrets.X}` and `${call_id}`."""
+
+    type: Literal["http"] = Field(description="Also accepted as `endpoint`.")
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    url: str = Field(min_length=1, max_length=8_192, examples=["https://api.example.com/weather"])
+    headers: dict[str, str] = Field({}, max_length=64)
+    query: dict[str, Any] = Field({}, max_length=64)
+    body: Any = Field(None, description="Also accepted as `request_body_template`.")
+    authentication: AuthenticationModel = Field(default_factory=lambda: AuthenticationModel.model_validate({}))
+    response_handling: ResponseHandlingModel = Field(default_factory=lambda: ResponseHandlingModel.model_validate({}))
+    allowed_hosts: list[str] = Field([], max_length=64)
+
+
+class AnnotationsModel(Strict):
+    """What the tool does to the world."""
+
+    read_only: bool | None = None
+    idempotent: bool | None = None
+    destructive: bool | None = None
+    open_world: bool | None = None
+
+
+class RetryModel(Strict):
+    """When a call that failed is tried again. Never after an effect, unless the tool is rerunnable."""
+
+    max_attempts: int = Field(ge=1, le=MAX_ATTEMPTS, description="Attempts in all; 1 is never tried again.")
+    codes: list[str] = Field(
+        [],
+        max_length=64,
+        description="Only after errors with these codes; where none is named, after those that are `retryable`.",
+        examples=[["upstream_error", "timed_out"]],
+    )
+    backoff: float = Field(
+        1.0,
+        gt=0,
+        le=MAX_BACKOFF,
+        description="Seconds: the first pause is anything up to this, later ones up to twice the one before. "
+        "A `Retry-After` of the upstream goes before it.",
+    )
+
+
+class ToolDefinition(Strict):
+    """A tool to save."""
+
+    name: ToolName = Field(description="Without `__`.")
+    title: str | None = Field(None, max_length=200)
+    description: str = Field(min_length=1, max_length=16_384)
+    parameters: dict[str, Any] = Field(
+        description="JSON Schema 2020-12 of the arguments; its root is an object.",
+        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
+    )
+    output: dict[str, Any] | None = Field(None, description="JSON Schema of the result's JSON value.")
+    binding: HttpBindingModel
+    annotations: AnnotationsModel = Field(default_factory=lambda: AnnotationsModel.model_validate({}))
+    timeout: Timeout | None = None
+    queue_timeout: Deadline | None = None
+    deadline: Deadline | None = None
+    retry: RetryModel | None = Field(None, description="`retry_attempts: n` is accepted for `max_attempts` n + 1.")
+    key_fields: list[Label] = Field(
+        [],
+        max_length=16,
+        description="Dotted names of properties of `parameters`: a call whose values of these are those of an earlier "
+        "one is answered with that one. Models plan anew, and give the same call a new id.",
+        examples=[["order.id", "sku"]],
+    )
+    key_window: float | None = Field(
+        None,
+        ge=MIN_KEY_WINDOW,
+        le=MAX_KEY_WINDOW,
+        description="Seconds in which `key_fields` finds the earlier call; 300 where nobody says.",
+    )
+    secrets: list[SecretName] = Field([], max_length=64)
+    contexts: list[ContextName] = Field([], max_length=64, description="Keys that the context of a call must have.")
+    toolkit: ToolName | None = None
+    enabled: bool = True
+
+
+class ToolModel(BaseModel):
+    """A version of a tool."""
+
+    name: str
+    version: int
+    title: str | None = None
+    description: str
+    parameters: dict[str, Any]
+    output: dict[str, Any] | None = None
+    binding: dict[str, Any]
+    annotations: dict[str, bool]
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    deadline: float | None = None
+    retry: RetryModel | None = None
+    key_fields: list[str] | None = None
+    key_window: float | None = None
+    secrets: list[str]
+    contexts: list[str]
+    toolkit: str | None = None
+    enabled: bool
+    paused: bool | None = Field(None, description="Whether its calls wait until it is resumed; told where it is read.")
+
+
+class ToolPage(BaseModel):
+    """A piece of the list of tools, or of a tool's versions."""
+
+    items: list[ToolModel]
+    next_cursor: str | None
+
+
+class ValidTool(BaseModel):
+    """A definition that could be saved, as it would be kept (version 0: it was not)."""
+
+    valid: Literal[True]
+    tool: ToolModel
+
+
+# ---- pools --------------------------------------------------------------------------------------
+
+
+class PoolModel(BaseModel):
+    """A pool: its queue, and the org's own calls in it."""
+
+    name: str
+    backlog: int = Field(description="Messages in its queue, of all orgs.")
+    oldest: float | None = Field(description="Seconds since the oldest call that waits there was accepted.")
+    running: int
+    last_success: str | None = Field(description="When a call last succeeded, of the org's 5,000 newest ones.")
+    paused: bool
+
+
+class PoolPage(BaseModel):
+    """All pools."""
+
+    items: list[PoolModel]
+    next_cursor: str | None
+    org_paused: bool = Field(description="Whether all calls of the org wait until it is resumed.")
+
+
+class PauseModel(BaseModel):
+    """What was paused or resumed."""
+
+    kind: Literal["tool", "pool", "org"]
+    name: str
+    paused: bool
+
+
+# ---- keys ---------------------------------------------------------------------------------------
+
+
+class KeyRequest(Strict):
+    """A key to make."""
+
+    name: Label
+    roles: list[Role] = Field(min_length=1, max_length=5)
+    org: str | None = Field(None, pattern=ORG, description="Another org; only for an admin of the org `default`.")
+
+
+class KeyModel(BaseModel):
+    """An API key, without its secret."""
+
+    key_id: str
+    org: str
+    name: str
+    roles: list[Role]
+    created_at: str
+    revoked_at: str | None = None
+
+
+class NewKey(KeyModel):
+    """A new API key; `key` is shown this once."""
+
+    key: str
+
+
+class KeyPage(BaseModel):
+    """A piece of the list of keys."""
+
+    items: list[KeyModel]
+    next_cursor: str | None
+
+
+# ---- health -------------------------------------------------------------------------------------
+
+
+class Alive(BaseModel):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """Calls are taken and answered."""
+
+    status: Literal["ok"]
+    gateway: str

@@ -1,0 +1,1 @@
+"""What LLM providers want: their formats, their rules for names and schemas, and texts that a model can act on."""

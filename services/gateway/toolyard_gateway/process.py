@@ -1,0 +1,48 @@
+"""One gateway process over RabbitMQ, put together from its settings, until a signal comes."""
+
+import asyncio
+
+from toolyard.security.keyfile import local_keyring
+from toolyard.store.connect import open_store
+from toolyard.store.crossing import Crossing
+from toolyard.transport.connect import connect
+from toolyard.transport.envelope import Envelope
+from toolyard_gateway.app import build
+from toolyard_gateway.serving import Serving, listen
+from toolyard_gateway.settings import GatewaySettings, name_of
+
+#: Pools whose queues must be there before a call is published.
+_POOLS = ("http",)
+_THREADS = 8
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Take calls until SIGTERM or SIGINT.
+
+    Raises:
+        ToolyardError: it cannot start: the broker contradicts the topology, the port is taken.
+    """
+    name = name_of(settings)
+    keyring = settings.signing_keys or local_keyring(settings.data)
+    store = open_store(settings.database, connections=_THREADS)
+    crossing = Crossing(_THREADS)
+    declare = settings.topology == "declare"
+    transport = connect(settings.transport_url, name=name, declare=declare, watch=_POOLS)
+    app = build(
+        transport=transport,
+        envelope=Envelope(keyring),
+        store=store,
+        crossing=crossing,
+        gateway_id=name,
+        egress_allow=settings.egress_allow,
+        first_key=settings.api_key,
+        log_max_lag=settings.log_max_lag,
+        own_transport=False,
+    )
+    try:
+        await transport.open()
+        await Serving(app, listen(settings.host, settings.port)).run()
+    finally:
+        await transport.close()
+        await crossing.close()
+        await asyncio.to_thread(store.close)

@@ -1,0 +1,1 @@
+"""One duty, one file: what a scheduler does while it leads."""

@@ -1,0 +1,104 @@
+"""What goes into the ledger's pure parts and what comes out of them: records, and what a batch of them came to."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from toolyard.contracts.calls import CallMessage
+from toolyard.contracts.control import (
+    Cancel,
+    Claim,
+    ClaimRefused,
+    Granted,
+    Pause,
+    Pauses,
+    PausesAsked,
+    Released,
+    Resume,
+    Settled,
+)
+from toolyard.contracts.events import Claimed, Event, Parked
+from toolyard.store.ledger_rows import LedgerRow, Submission
+
+AboutCall = Event | Claim | Released | Settled | Cancel
+AboutMany = Pause | Resume | PausesAsked
+Content = CallMessage | AboutCall | AboutMany
+_ABOUT_MANY = (Pause, Resume, PausesAsked)
+
+
+class Entry(NamedTuple):
+    """A verified record of the log that the ledger acts on, or one of the events of such a record.
+
+    Attributes:
+        place: among those of its record, from 0 on.
+    """
+
+    offset: int
+    message_id: str
+    content: Content
+    place: int = 0
+
+    @property
+    def call_id(self) -> str:
+        """The call it is about; empty where it is about many, or none."""
+        content = self.content
+        if isinstance(content, CallMessage):
+            return content.call.call_id
+        return "" if isinstance(content, _ABOUT_MANY) else content.call_id
+
+
+class Answer(NamedTuple):
+    """What a worker is told, once the batch is committed.
+
+    Attributes:
+        reply: the worker.
+        first: an event that must be confirmed before.
+    """
+
+    reply: str
+    pool: str
+    org: str
+    message: Granted | ClaimRefused | Pauses
+    first: Claimed | None = None
+
+
+class Grant(NamedTuple):
+    """A claim that holds an attempt of a call until that time, at the longest."""
+
+    call_id: str
+    claim_id: str
+    runs_until: float
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a batch came to.
+
+    Attributes:
+        rows: the calls it was about.
+        submissions: calls that were submitted once more.
+        answers: to claims and questions; they may leave after the commit.
+        granted: claims that were granted.
+        freed: claims that hold nothing any more.
+        parked: calls that wait now, for those who follow events.
+        soonest: when something of this is to be dispatched or decided, at the earliest.
+        counts: what happened how often, for the metrics.
+    """
+
+    rows: dict[str, LedgerRow] = field(default_factory=dict)
+    submissions: list[Submission] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    granted: list[Grant] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
+    soonest: float = math.inf
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note_times(self, rows: Sequence[LedgerRow]) -> None:
+        """Note when these calls need something done."""
+        for row in rows:
+            for at in (row.due_at, row.watch_at):
+                if at is not None and at < self.soonest:
+                    self.soonest = at

@@ -1,0 +1,258 @@
+"""The single consumer of the log: reads it in order and applies it in batches, each exactly once.
+
+The scheduler runs one `Ledger` per term of leadership. What records mean is in `folding`, how they are opened in
+`reading`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from toolyard.clock import Clock
+from toolyard.contracts.control import Paused
+from toolyard.errors import LogGap, Unavailable
+from toolyard.store.base import NotStorable
+from toolyard.store.crossing import Crossing
+from toolyard.store.ledger import Position, SqlLedger
+from toolyard.telemetry.logs import logger
+from toolyard.transport.base import LogReader, Record, Transport
+from toolyard.transport.envelope import Envelope
+from toolyard_scheduler.applying import apply
+from toolyard_scheduler.budget import RetryBudget
+from toolyard_scheduler.clock_check import ClockCheck
+from toolyard_scheduler.entries import Entry, Folded
+from toolyard_scheduler.intake import Intake
+from toolyard_scheduler.reading import Opened, is_urgent, open_records
+from toolyard_scheduler.rows import Around
+
+#: Records of one batch, at most.
+BATCH: Final = 1_000
+#: Bytes of these records, unless a single one is larger: what PostgreSQL writes in a fraction of the time that a
+#: statement has.
+LARGEST: Final = 4 * 1024 * 1024
+#: Seconds between the beginnings of two batches that are not full: a transaction costs the same for ten records as for
+#: two hundred. It is most of the lag in health, and a tenth of what a second gateway waits before it says not found.
+PACE: Final = 0.1
+#: Records that are opened without letting others on this loop have a turn.
+_SLICE: Final = 50
+#: Seconds after which an owner without records shows that it lives.
+BEAT: Final = 1.0
+#: Seconds until the record at which the ledger stands must have come.
+_ATTACH: Final = 10.0
+
+MEND: Final = (
+    "restore the log or the database so that they fit, or let the ledger go on at the first record that the log still "
+    "has, with `toolyard scheduler --accept-log-gap`; calls whose records are lost stay as the database has them, and "
+    "their deadlines end them"
+)
+log = logger("ledger")
+
+
+class Place(NamedTuple):
+    """Where the ledger stands: at a record of the log, with the time of the newest record up to it."""
+
+    offset: int
+    record_id: str
+    record_time: float
+
+
+class Ledger:
+    """Applies the log while it leads.
+
+    Args:
+        position: where it stands and in which epoch it leads: from `SqlLedger.lead`.
+        pauses: what is paused at that place.
+        told: is told what each batch came to, after its commit.
+        heard: is told what each batch was, and up to which offset it went, after its commit.
+        counts: what happened how often; outlives the term.
+        pace: seconds between two batches.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        envelope: Envelope,
+        store: SqlLedger,
+        crossing: Crossing,
+        clock: Clock,
+        *,
+        position: Position,
+        counts: Counter[str],
+        clock_check: ClockCheck,
+        pace: float = PACE,
+        pauses: frozenset[Paused] = frozenset(),
+        told: Callable[[Folded], None] = lambda _: None,
+        heard: Callable[[Sequence[Entry], int], None] = lambda _, __: None,
+    ) -> None:
+        self._transport = transport
+        self._envelope = envelope
+        self._store = store
+        self._crossing = crossing
+        self._clock = clock
+        self._epoch = position.epoch
+        self._counts = counts
+        self._clock_check = clock_check
+        self._pace = pace
+        self._pauses = pauses
+        self._budget = RetryBudget()
+        self._told = told
+        self._heard = heard
+        self._moved = asyncio.Event()
+        self._began = clock.now()
+        self.sender = position.owner or ""
+        self.offset = position.offset
+        self.record_id = position.record_id
+        self.record_time = position.record_time
+        #: When (monotonic) the newest of our own position records that came back had been published.
+        self.seen_own = clock.monotonic()
+
+    # ---- what the duties ask ------------------------------------------------------------------
+    def advanced(self) -> Awaitable[object]:
+        """What ends when the next batch after this moment was applied, or the term is over."""
+        return self._moved.wait()
+
+    # ---- its life -----------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Apply the log for ever.
+
+        Raises:
+            LedgerMoved: another scheduler leads.
+            LogGap: the log does not continue where the ledger stands.
+            Unavailable: the broker is away.
+            StoreUnavailable: the database is away.
+        """
+        reader = await self._transport.read_log(self.offset if self.offset >= 0 else None)
+        try:
+            records = await self._attach(reader)
+            intake = Intake(reader, records, most=BATCH, largest=LARGEST, pace=self._pace, urgent=is_urgent)
+            async with intake:
+                while True:
+                    await self._apply(await intake.take(BEAT, self._beat))
+        finally:
+            self._moved.set()
+            await reader.close()
+
+    async def _attach(self, reader: LogReader) -> Sequence[Record]:
+        """The first records after the place where the ledger stands, once that place was found as it was left."""
+        if self.offset < 0:
+            return await self._next(reader)
+        try:
+            async with asyncio.timeout(_ATTACH):
+                records = await self._next(reader)
+                while records[-1].offset < self.offset:  # some brokers begin a little earlier
+                    records = await self._next(reader)
+        except TimeoutError:
+            await self._prove_gap()
+        here = next((record for record in records if record.offset >= self.offset), records[-1])
+        if (here.offset, here.message_id) != (self.offset, self.record_id):
+            raise LogGap(
+                f"the ledger stands at offset {self.offset} (record {self.record_id}), where the log has offset"
+                f" {here.offset} (record {here.message_id}): the log was cut, or made anew, or the database is another;"
+                f" {MEND}"
+            )
+        log.info("the ledger goes on where it stood", offset=self.offset)
+        return [record for record in records if record.offset > self.offset]
+
+    async def _prove_gap(self) -> None:
+        """The record at which we stand did not come: the broker is slow, or the log is shorter than the ledger."""
+        reader = await self._transport.read_log(None)
+        try:
+            async with asyncio.timeout(_ATTACH):
+                first = (await reader.batch(1))[0].offset
+        except TimeoutError:
+            raise Unavailable(f"the log gives nothing, though the ledger stands at offset {self.offset}") from None
+        finally:
+            await reader.close()
+        raise LogGap(
+            f"the ledger stands at offset {self.offset}, which the log, from offset {first} on, does not reach: it was"
+            f" made anew, or the database is another; {MEND}"
+        )
+
+    async def _beat(self) -> None:
+        """Show that the owner lives, while there are no records."""
+        await self._crossing.run(self._store.beat, self._epoch)
+
+    async def _next(self, reader: LogReader) -> Sequence[Record]:
+        """The next records; while there are none, the owner shows that it lives."""
+        reading = asyncio.ensure_future(reader.batch(BATCH))
+        try:
+            while True:
+                done, _ = await asyncio.wait({reading}, timeout=BEAT)
+                if done:
+                    return reading.result()
+                await self._crossing.run(self._store.beat, self._epoch)
+        finally:
+            reading.cancel()
+
+    # ---- one batch ----------------------------------------------------------------------------
+    async def _apply(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        self._check_holes(records)
+        opened = Opened()
+        for start in range(0, len(records), _SLICE):
+            open_records(self._envelope, records[start : start + _SLICE], opened)
+            await asyncio.sleep(0)
+        last = records[-1]
+        to = Place(last.offset, last.message_id, opened.newest_after(self.record_time, self._clock.now()))
+        await self._commit(opened.entries, to)
+        self._heard(opened.entries, to.offset)
+        self._counts["records"] += len(records)
+        self._counts["passed_over"] += opened.passed_over
+        self._note(opened)
+
+    def _check_holes(self, records: Sequence[Record]) -> None:
+        """Offsets have holes of exactly one, where a segment of the log begins."""
+        before = self.offset
+        for record in records:
+            if before >= 0 and not before < record.offset <= before + 2:
+                raise LogGap(
+                    f"after offset {before} the log goes on at {record.offset}: records between them are lost; {MEND}"
+                )
+            before = record.offset
+
+    async def _commit(self, entries: list[Entry], to: Place) -> None:
+        """Apply these; what the database will never take is found by halves, told and passed over.
+
+        The first half leaves the place where it is: should the second one not come to its end, it is applied again,
+        which changes nothing.
+        """
+        try:
+            folded, self._pauses = await self._crossing.run(self._write, entries, to)
+        except NotStorable as error:
+            if not entries:
+                raise
+            if len(entries) == 1:
+                log.warning("a record cannot be stored and was passed over", offset=to.offset, reason=str(error))
+                self._counts["passed_over"] += 1
+                await self._commit([], to)
+                return
+            half = len(entries) // 2
+            await self._commit(entries[:half], Place(self.offset, self.record_id, self.record_time))
+            await self._commit(entries[half:], to)
+            return
+        self.offset, self.record_id, self.record_time = to
+        self._tell(folded)
+
+    def _write(self, entries: list[Entry], to: Place) -> tuple[Folded, frozenset[Paused]]:
+        """On a thread of the crossing: one transaction."""
+        undisputed = self._clock_check.undisputed
+        with self._store.batch(self._epoch, self.offset, *to) as batch:
+            around = Around(self._clock.now(), self.sender, self._pauses, self._budget, undisputed)
+            return apply(batch, entries, around)
+
+    def _tell(self, folded: Folded) -> None:
+        self._counts.update(folded.counts)
+        self._told(folded)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def _note(self, opened: Opened) -> None:
+        now = self._clock.now()
+        for offset, position in opened.positions:
+            if position.sender == self.sender and position.time >= self._began:
+                self.seen_own = max(self.seen_own, self._clock.monotonic() - max(now - position.time, 0.0))
+                self._clock_check.own_came_back(offset)
+        for offset, time in opened.times:
+            self._clock_check.saw(offset, time)

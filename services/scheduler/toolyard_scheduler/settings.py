@@ -1,0 +1,69 @@
+"""The settings of a scheduler process: read once, checked whole, frozen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from toolyard.errors import SettingsError
+from toolyard.security.signing import Keyring
+from toolyard.settings import (
+    database_url,
+    keyring,
+    local_database,
+    one_of,
+    path,
+    port,
+    read,
+    seconds,
+    setting,
+    text,
+    transport_url,
+    unsafe,
+)
+
+#: Seconds that ended calls are kept where nobody says.
+KEPT: Final = 30 * 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerSettings:
+    """All settings of a scheduler."""
+
+    transport_url: str = setting("TOOLYARD_TRANSPORT_URL", transport_url)
+    database_url: str | None = setting("TOOLYARD_DATABASE_URL", database_url, None)
+    data: Path = setting("TOOLYARD_DATA", path, Path(".toolyard").absolute())
+    signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
+    port: int | None = setting("TOOLYARD_PORT", port, None)
+    topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
+    retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
+    profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
+    log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
+    log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
+
+    @property
+    def database(self) -> str:
+        """The database's URL: the one that was set, or one in the data folder."""
+        return self.database_url or local_database(self.data)
+
+
+def read_settings() -> SchedulerSettings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: names every variable that is wrong, missing or unsafe.
+    """
+    settings = read(SchedulerSettings)
+    problems = _unsafe(settings) if settings.profile == "production" else []
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+def _unsafe(settings: SchedulerSettings) -> list[str]:
+    return unsafe(
+        transport_url=settings.transport_url,
+        topology=settings.topology,
+        signing_keys=settings.signing_keys,
+        database_url=settings.database,
+    )

@@ -1,0 +1,225 @@
+"""`toolyard doctor`: looks at everything a running system needs, and says for each what to do.
+
+Drivers of brokers and databases are loaded inside the check that needs them: where they are missing, that is a finding.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import httpx
+import typer
+
+from toolyard import settings
+from toolyard.cli.output import Output
+from toolyard.cli.session import local
+from toolyard.client import Client, Unexpected, Unreachable, requests
+from toolyard.client.where import default_key, default_url
+from toolyard.errors import Refused, SettingsError, StoreError, StoreUnavailable, ToolyardError
+from toolyard.settings import setting
+
+#: Where workers and the scheduler serve their health, unless `TOOLYARD_PORT` says otherwise.
+WORKER, SCHEDULER = "http://127.0.0.1:8081", "http://127.0.0.1:8082"
+#: The versions of RabbitMQ that it is known to work with: from, and below.
+_VERSIONS: Final = ((3, 10), (5, 0))
+_POWER_LOSS: Final = (
+    "With a single node, a power loss may cut the end of the log; three nodes survive the loss of any machine."
+)
+#: Dead letters that are counted.
+_LETTERS: Final = 200
+Status = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, and what to do about it."""
+
+    part: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Every setting whose form can be judged without the process that reads it."""
+
+    transport_url: str | None = setting("TOOLYARD_TRANSPORT_URL", settings.transport_url, None)
+    database_url: str | None = setting("TOOLYARD_DATABASE_URL", settings.database_url, None)
+    data: Path = setting("TOOLYARD_DATA", settings.path, Path(".toolyard"))
+    port: int = setting("TOOLYARD_PORT", settings.port, 8080)
+    signing_keys: Any = setting("TOOLYARD_SIGNING_KEYS", settings.keyring, None)
+    retention: float = setting("TOOLYARD_RETENTION", settings.seconds, 0.0)
+    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", settings.seconds, 0.0)
+    consumer_timeout: float = setting("TOOLYARD_CONSUMER_TIMEOUT", settings.seconds, 0.0)
+    concurrency: int = setting("TOOLYARD_CONCURRENCY", settings.number(1, 100_000), 1)
+    topology: str = setting("TOOLYARD_TOPOLOGY", settings.one_of("declare", "check"), "declare")
+    profile: str = setting("TOOLYARD_PROFILE", settings.one_of("dev", "production"), "dev")
+
+
+def add(app: typer.Typer, *, panel: str) -> None:
+    """Add `doctor`."""
+    app.command("doctor", rich_help_panel=panel)(local(doctor))
+
+
+def doctor(
+    out: Output,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="The gateway.", show_default=False)] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="The API key.", show_default=False)] = None,
+    worker: Annotated[str, typer.Option("--worker", metavar="URL", help="The health of a worker.")] = WORKER,
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", metavar="URL", help="The health of the scheduler.")
+    ] = SCHEDULER,
+) -> None:
+    """Check settings, gateway, broker, database and the other parts; exit code 1 if there is a problem."""
+    address = url or default_url()
+    with out.waiting("Looking at everything"):
+        findings = list(examine(os.environ, address, key or default_key(address), worker, scheduler))
+    healthy = all(finding.status != "problem" for finding in findings)
+    if out.as_json:
+        out.document({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
+    else:
+        rows = [(finding.part, finding.status, f"{finding.found} {finding.advice}".strip()) for finding in findings]
+        out.table(("PART", "STATUS", "WHAT WAS FOUND, WHAT TO DO"), rows)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, scheduler: str) -> Iterator[Finding]:
+    """Every check in order; what is not part of this arrangement is left out."""
+    try:
+        read = settings.read(Environment, env)
+    except SettingsError as error:
+        yield Finding("settings", "problem", str(error), "Correct them: every part refuses to start with these.")
+        read = Environment()
+    else:
+        yield Finding(
+            "settings", "ok", f"profile {read.profile}, " + ("RabbitMQ" if read.transport_url else "embedded")
+        )
+    found = gateway(url, key)
+    yield found
+    if found.status == "ok":
+        yield from dead_letters(url, key)
+    if not read.transport_url:
+        return
+    yield ready("worker", worker, "Start it with `toolyard worker http`, or name it with --worker.")
+    yield ready("scheduler", scheduler, "Start it with `toolyard scheduler`, or name it with --scheduler.")
+    yield from broker(read.transport_url)
+    yield database(read.database_url)
+
+
+# ---- the parts ----------------------------------------------------------------------------------
+
+
+def gateway(url: str, key: str | None) -> Finding:
+    """Whether a gateway answers, takes work, and takes the key."""
+    found = ready("gateway", url, "Start it with `toolyard dev` or `toolyard gateway`, or name it with --url.")
+    if found.status == "problem":
+        return found
+    try:
+        with Client(url, key) as client:
+            client.send(requests.list_tools(limit=1))
+    except Refused as refused:
+        return Finding("gateway", "problem", f"{url}: {refused.refusal}: {refused.detail}", "Give another key.")
+    except (Unreachable, Unexpected) as error:
+        return Finding("gateway", "problem", str(error), "See the gateway's log.")
+    return Finding("gateway", "ok", f"{url} takes calls, and the key.")
+
+
+def dead_letters(url: str, key: str | None) -> Iterator[Finding]:
+    """Whether messages lie in the quarantine; nothing is said where the key may not see them."""
+    try:
+        with Client(url, key) as client:
+            answer = client.send(requests.list_dead_letters(limit=_LETTERS))
+    except (Refused, Unreachable, Unexpected):
+        return
+    letters = answer.get("items", ()) if isinstance(answer, dict) else ()
+    if letters:
+        many = f"{len(letters)}{' or more' if len(letters) == _LETTERS else ''}"
+        advice = "See them with `toolyard dead-letters list`; what belongs to us can be replayed."
+        yield Finding("dead letters", "note", f"Messages that did not verify or decode: {many}.", advice)
+
+
+def ready(part: str, url: str, advice: str) -> Finding:
+    """Whether a part says that it takes work."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=5.0, trust_env=False)
+    except httpx.HTTPError:
+        return Finding(part, "problem", f"Nothing answers at {url}.", advice)
+    except httpx.InvalidURL:
+        return Finding(part, "problem", f"{url!r} is no URL.", advice)
+    if answer.status_code == httpx.codes.OK:
+        return Finding(part, "ok", f"{url} is ready.")
+    return Finding(part, "problem", f"{url} is not ready: {_reason(answer)}", "See its log.")
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        told = answer.json()
+    except ValueError:
+        told = None
+    shown = (told.get("reason") or told.get("detail")) if isinstance(told, dict) else None
+    return str(shown or f"HTTP {answer.status_code}")
+
+
+def broker(url: str) -> Iterator[Finding]:
+    """Whether the broker answers, is a version we know, and has what it must have."""
+    look = _driver("toolyard.transport.rabbitmq.probe", "broker", "gateway")
+    if isinstance(look, Finding):
+        yield look
+        return
+    try:
+        seen = look.probe(url)
+    except ToolyardError as error:
+        yield Finding("broker", "problem", str(error), "Start it, or correct TOOLYARD_TRANSPORT_URL.")
+        return
+    yield _version(seen.product, seen.version)
+    if seen.missing:
+        names = ", ".join(seen.missing)
+        advice = "Start a part with TOOLYARD_TOPOLOGY=declare, or import `toolyard topology export`."
+        yield Finding("topology", "problem", f"Missing at the broker: {names}.", advice)
+    else:
+        yield Finding("topology", "ok", "All exchanges and queues are there.")
+    yield Finding("durability", "note", _POWER_LOSS)
+
+
+def _version(product: str, version: str) -> Finding:
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if _VERSIONS[0] <= numbers < _VERSIONS[1]:
+        return Finding("broker", "ok", f"{product} {version}")
+    return Finding("broker", "problem", f"{product} {version}", "RabbitMQ 3.10 to 4.x is needed.")
+
+
+def database(url: str | None) -> Finding:
+    """Whether the database answers and has the tables of this build."""
+    if url is None:
+        return Finding("database", "problem", "TOOLYARD_DATABASE_URL is not set.", "Set it as the parts have it.")
+    shown = "the database" if "@" in url else url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return Finding("database", "problem", f"{shown} does not exist.", "Start the scheduler: it makes it.")
+    connect = _driver("toolyard.store.connect", "database", "scheduler")
+    if isinstance(connect, Finding):
+        return connect
+    try:
+        store = connect.open_store(url)
+        try:
+            store.check()
+        finally:
+            store.close()
+    except StoreUnavailable as error:
+        return Finding("database", "problem", str(error), "Start it, or correct TOOLYARD_DATABASE_URL.")
+    except (StoreError, SettingsError) as error:
+        return Finding("database", "problem", str(error))
+    return Finding("database", "ok", f"{shown} answers, and has the tables of this version.")
+
+
+def _driver(module: str, part: str, extra: str) -> Any:
+    """The module that speaks with it, or what is missing for it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        advice = f"Install it with: pip install 'toolyard[{extra}]'"
+        return Finding(part, "problem", f"Cannot be checked: {error.name!r} is not installed.", advice)

@@ -1,0 +1,195 @@
+"""The synchronous shell of the SDK: takes the steps that `Asking` says, and waits between them.
+
+`aio` is its twin. All else is pure, beside it: what is asked in `requests`, what comes back in `answers` and `shapes`,
+what is done next in `asking`, `following` and `patience`.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from itertools import chain
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from toolyard.client.answers import read
+from toolyard.client.asking import Asking
+from toolyard.client.carrying import RETRY_FOR, SILENCE, TIMEOUT, built, errors_told, is_stream, no_stream, options
+from toolyard.client.errand import Steps
+from toolyard.client.feed import FeedEvent, Gap
+from toolyard.client.following import Stream
+from toolyard.client.patience import Pause
+from toolyard.client.requests import Request
+from toolyard.client.shapes import Event
+from toolyard.errors import ToolyardError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _taken(steps: Callable[Concatenate[Asking, P], Steps[T]]) -> Callable[Concatenate["Client", P], T]:
+    """A method that takes these steps."""
+
+    @functools.wraps(steps)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._take(steps(self._asking, *args, **kwargs))
+
+    return method
+
+
+class Client:
+    """Speaks to one gateway with one key; threads may share it.
+
+    Args:
+        url: where the gateway listens, as in ``http://127.0.0.1:8080``; this machine's where none is given.
+        key: an API key; that of ``TOOLYARD_API_KEY`` or of `toolyard dev` on this machine where none is given. An empty
+            one asks without a key.
+        timeout: seconds that an ordinary answer may take.
+        retry_for: seconds for which what failed is asked again, where that does no harm; 0 never does.
+        transport: carries requests in the place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retry_for: float = RETRY_FOR,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        made = options(url, key)
+        self.url: str = made["base_url"]
+        self._timeout = timeout
+        self._asking = Asking(retry_for=retry_for)
+        self._http = httpx.Client(**made, transport=transport)
+
+    call = _taken(Asking.call)
+    call_many = _taken(Asking.call_many)
+    get = _taken(Asking.get)
+    cancel = _taken(Asking.cancel)
+    tools = _taken(Asking.tools)
+    turn = _taken(Asking.turn)
+
+    def events(self, call_id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
+        """What happens to a call, from its first event up to its end, each once, however often the connection breaks.
+
+        Args:
+            call_id: of the call.
+            last_event_id: goes on behind this one.
+
+        Raises:
+            Refused: ``not_found``; Unreachable, Unexpected: as for `call`.
+        """
+        with closing(self._told(self._asking.events(call_id, last_event_id=last_event_id))) as coming:
+            for told in coming:
+                yield from told
+
+    @contextmanager
+    def follow(
+        self,
+        *,
+        conversation: str | None = None,
+        tool: str | None = None,
+        states: str | Collection[str] = (),
+        call_id: str | None = None,
+        since: datetime | str | None = None,
+    ) -> Iterator[Iterator[FeedEvent | Gap]]:
+        """Follow what happens to the calls of the org, each event once, however often the connection breaks.
+
+        For ``with``: its block begins once it follows, so that all that happens from then on is told. The events have
+        no end; leave the block.
+
+        Args:
+            conversation: only its calls.
+            tool: only its calls.
+            states: only what leaves its call in this state, or in one of these.
+            call_id: only this call.
+            since: goes on behind this ``cursor`` of an event, or begins at this time (as text, RFC 3339), as far as
+                that is kept; from now on where it is not given.
+
+        Yields:
+            The events, as they come. A `Gap` among them says that some are not kept any more.
+
+        Raises:
+            Refused: that cannot be followed; Unreachable, Unexpected: as for `call`; also from the loop.
+        """
+        following = self._asking.follow(
+            conversation=conversation, tool=tool, states=states, call_id=call_id, since=since
+        )
+        with closing(self._told(following)) as coming:
+            first: list[FeedEvent | Gap] = []
+            for told in coming:
+                first += told
+                if following.follows:
+                    break
+            yield chain(first, chain.from_iterable(coming))
+
+    def send(self, request: Request) -> Any:
+        """Ask once, and give the JSON value of the answer.
+
+        Raises:
+            Refused: the gateway's problem document.
+            Unreachable: nothing answered in time.
+            Unexpected: something that is no gateway answered.
+        """
+        patience = self._timeout + request.patience
+        with errors_told(self.url, patience):
+            response = self._http.send(built(self._http, request, self._timeout, patience))
+        return read(response.status_code, response.headers, response.content)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def _take(self, steps: Steps[T]) -> T:
+        answer: Any = None
+        error: ToolyardError | None = None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = error = None
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                continue
+            try:
+                answer = self.send(step)
+            except ToolyardError as failed:
+                error = failed
+
+    def _told(self, following: Stream[T]) -> Generator[list[T], None, None]:
+        """What each piece of the stream tells; it is asked for again until it has ended."""
+        while not following.ended:
+            error: ToolyardError | None = None
+            try:
+                with closing(self._chunks(following.request())) as chunks:
+                    for chunk in chunks:
+                        yield list(following.read(chunk))
+                        if following.ended:
+                            return
+            except ToolyardError as failed:
+                error = failed
+            time.sleep(following.pause(error).seconds)
+
+    def _chunks(self, request: Request) -> Generator[bytes, None, None]:
+        with errors_told(self.url, SILENCE):
+            response = self._http.send(built(self._http, request, self._timeout, SILENCE), stream=True)
+            with closing(response):
+                if not is_stream(response):
+                    response.read()
+                    no_stream(response)
+                yield from response.iter_bytes()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,208 @@
+"""What a gateway tells, as typed values: calls, turns, events. Fields of a later version are passed over.
+
+Field for field as in docs/reference/http.md. A call that failed is a value like any other, and no error, until it is
+asked for its output.
+"""
+
+from datetime import datetime
+from typing import Any, Final, Self, TypeVar
+
+from msgspec import UNSET, Struct, ValidationError, convert
+
+from toolyard.client.errors import Unexpected
+from toolyard.errors import ToolyardError
+from toolyard.states import TERMINAL
+
+T = TypeVar("T")
+#: States in which a call waits for a person: nobody knows how long.
+WITH_A_PERSON: Final = frozenset({"awaiting_approval", "awaiting_authorization"})
+
+
+class CallFailed(ToolyardError):  # noqa: N818 - like `Unavailable`
+    """A call has ended without success.
+
+    Attributes:
+        call: the call; ``call.error`` says why.
+    """
+
+    def __init__(self, call: "Call") -> None:
+        why = f" {call.error.code}: {call.error.message}" if call.error else ""
+        super().__init__(f"{call.tool} ended {call.state}.{why} (call {call.call_id})")
+        self.call = call
+
+
+class CallUnfinished(ToolyardError):  # noqa: N818 - like `Unavailable`
+    """A call has not ended in the time in which it was waited for; it goes on.
+
+    Attributes:
+        call: the call as it stood.
+    """
+
+    def __init__(self, call: "Call") -> None:
+        super().__init__(f"{call.tool} is {call.state} and has not ended. (call {call.call_id})")
+        self.call = call
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What a tool answered.
+
+    Attributes:
+        content: the text for the model.
+        structured: the JSON value; `msgspec.UNSET` where the tool answered with text.
+        truncated: whether the answer was cut.
+        size: bytes of the answer before it was cut.
+    """
+
+    content: str
+    structured: Any = UNSET
+    truncated: bool = False
+    size: int | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a call did not succeed.
+
+    Attributes:
+        code: one of docs/reference/codes.md, or of a later version.
+        status: what an HTTP status would be; only information.
+        message: for people.
+        model_message: for the model.
+        retry_after: seconds.
+        phase: what was overdue: ``queue``, ``attempt`` or ``deadline``.
+    """
+
+    code: str
+    message: str
+    model_message: str
+    status: int = 500
+    retryable: bool = False
+    retry_after: float | None = None
+    phase: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A call as it stands.
+
+    Attributes:
+        state: one of `toolyard.states.STATES`, or of a later version.
+        effect: what the world saw of it: ``none``, ``done`` or ``unknown``.
+        attempts: how often it was tried.
+        deduplicated: whether it was there before it was asked for: made under the same key or with the same key
+            fields, also by this client's own request whose answer was lost.
+    """
+
+    call_id: str
+    tool: str
+    version: int
+    state: str
+    effect: str
+    arguments: dict[str, Any]
+    attempts: int
+    org: str
+    created_at: datetime
+    deadline: datetime
+    trace_id: str
+    result: Result | None = None
+    error: Failure | None = None
+    user: str | None = None
+    conversation: str | None = None
+    context: dict[str, Any] | None = None
+    test: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    deduplicated: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in TERMINAL or self.finished_at is not None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended, with a result."""
+        return self.state == "succeeded"
+
+    def raise_for_state(self) -> Self:
+        """The same call, once it succeeded.
+
+        Raises:
+            CallFailed: it ended otherwise.
+            CallUnfinished: it has not ended.
+        """
+        if self.succeeded:
+            return self
+        raise CallFailed(self) if self.ended else CallUnfinished(self)
+
+    def output(self) -> Any:
+        """What the tool answered: the JSON value, or the text where it is none; raises as `raise_for_state` does."""
+        result = self.raise_for_state().result
+        if result is None:
+            return None
+        return result.content if result.structured is UNSET else result.structured
+
+
+class TurnCall(Struct, frozen=True, kw_only=True):
+    """What became of a tool call of a message.
+
+    Attributes:
+        call_id: None where nothing was accepted; its state is ``rejected`` then.
+        tool_call_id: the provider's id of it.
+        tool: the tool; where there is none of that name, the name as the model gave it.
+        code: why it did not succeed; None where it did, or has not ended.
+    """
+
+    tool_call_id: str
+    tool: str
+    state: str
+    call_id: str | None = None
+    code: str | None = None
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """The answer to an assistant message.
+
+    Attributes:
+        messages: to be appended as they are; empty where the message called no tool. Their type is the provider's own,
+            whose package is not needed here.
+        calls: one for each tool call, in order.
+    """
+
+    messages: list[Any]
+    calls: list[TurnCall]
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event of a stream.
+
+    Attributes:
+        id: behind which the stream can be resumed; empty where it has none.
+        event: its name, as in ``started``; of an end, the state.
+        data: the JSON value.
+    """
+
+    id: str
+    event: str
+    data: Any
+
+    @property
+    def call(self) -> Call | None:
+        """The call as it stood then, where that is what the event tells."""
+        return shaped(self.data, Call) if isinstance(self.data, dict) and "call_id" in self.data else None
+
+    @property
+    def last(self) -> bool:
+        """Whether its call has ended."""
+        return self.event in TERMINAL
+
+
+def shaped(value: Any, kind: type[T]) -> T:
+    """A JSON value as this kind.
+
+    Raises:
+        Unexpected: it is another thing: no gateway of ours answered.
+    """
+    try:
+        return convert(value, kind)
+    except ValidationError as error:
+        raise Unexpected(f"The answer is not that of a gateway: {error}") from None

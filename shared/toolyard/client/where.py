@@ -1,0 +1,37 @@
+"""Where the gateway is and which key it takes, where a program or a person does not say."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+
+
+def default_url() -> str:
+    """Where this machine's gateway listens, by the settings that it reads itself."""
+    host = os.environ.get("TOOLYARD_HOST") or "127.0.0.1"
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - listening everywhere includes here
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{os.environ.get('TOOLYARD_PORT') or '8080'}"
+
+
+def default_key(url: str) -> str | None:
+    """The key of the environment, else the one that `toolyard dev` keeps; the latter never leaves this machine."""
+    if key := os.environ.get("TOOLYARD_API_KEY"):
+        return key
+    if not is_loopback(url):
+        return None
+    try:
+        return (Path(os.environ.get("TOOLYARD_DATA") or ".toolyard") / "key").read_text().strip() or None
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL leads to this very machine."""
+    host = httpx.URL(url).host
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

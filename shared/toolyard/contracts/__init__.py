@@ -1,0 +1,1 @@
+"""What travels between the parts: frozen msgspec structs and their bytes. No I/O, no framework."""

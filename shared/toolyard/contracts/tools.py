@@ -1,0 +1,172 @@
+"""Tool definitions and their bindings, as they are stored and as they travel with a call.
+
+The gateway's registry makes them from what authors send; executors read the binding of a call's pinned version.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from toolyard.contracts.bounds import Seconds, Tries, Word
+
+#: A JSON Schema, 2020-12.
+Schema = dict[str, Any]
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class Annotations(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a tool does to the world, as its author says. ``None`` was not said."""
+
+    read_only: bool | None = None
+    idempotent: bool | None = None
+    destructive: bool | None = None
+    open_world: bool | None = None
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often and after what a call is tried again. ``backoff`` is the first pause in seconds."""
+
+    max_attempts: Tries = 1
+    codes: tuple[Word, ...] = ()
+    backoff: Seconds = 1.0
+
+
+class Authentication(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an http tool signs in upstream; ``secret`` is a reference, never a value.
+
+    For ``basic`` the secret's value is ``user:password``. ``place`` and ``name`` belong to ``api_key``.
+    """
+
+    type: Literal["none", "bearer", "api_key", "basic", "nango"] = "none"
+    secret: str | None = None
+    place: Literal["header", "query"] = "header"
+    name: str | None = None
+
+
+class ResponseHandling(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Dotted paths into a JSON answer: where success, the message for the model and the data stand."""
+
+    success_field: str | None = None
+    message_field: str | None = None
+    data_field: str | None = None
+
+
+class HttpBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="http"):
+    """One HTTP request. Strings may hold placeholders: see `toolyard.templates`.
+
+    ``body`` is ``None`` where none is sent; a JSON body that is ``null`` cannot be asked for.
+    """
+
+    method: HttpMethod
+    url: str
+    headers: dict[str, str] = {}
+    query: dict[str, Any] = {}
+    body: Any = None
+    authentication: Authentication = Authentication()
+    response_handling: ResponseHandling = ResponseHandling()
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class SandboxBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="sandbox"):
+    """A Python function of the author, ``execute_tool(parameters, context)``."""
+
+    code: str
+    allowed_imports: tuple[str, ...] = ()
+    execution_timeout: float | None = None
+    memory_limit_mb: int | None = None
+    environment_variables: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="lambda"):
+    """One invocation of an AWS Lambda function."""
+
+    function_name: str
+    aws_region: str
+    invocation_type: Literal["RequestResponse", "Event"] = "RequestResponse"
+    qualifier: str | None = None
+    payload_template: Any = None
+    credentials: dict[str, str] = {}
+
+
+class ArcadeBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="arcade"):
+    """A tool of the Arcade catalogue."""
+
+    tool_name: str
+    tool_version: str | None = None
+
+
+Binding = HttpBinding | SandboxBinding | LambdaBinding | ArcadeBinding
+
+#: Binding type -> pool. One binding type, one pool, one queue.
+POOLS: tuple[str, ...] = ("http", "sandbox", "lambda", "arcade")
+
+
+def pool_of(binding: Binding) -> str:
+    """The pool whose workers run this binding."""
+    return str(binding.__struct_config__.tag)
+
+
+class ToolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One immutable version of a tool, complete. Durations in seconds; ``None`` takes the default."""
+
+    name: str
+    version: int
+    description: str
+    parameters: Schema
+    binding: Binding
+    title: str | None = None
+    output: Schema | None = None
+    annotations: Annotations = Annotations()
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    deadline: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    key_fields: tuple[str, ...] = ()
+    key_window: float | None = None
+    secrets: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+    toolkit: str | None = None
+    enabled: bool = True
+
+    @property
+    def pool(self) -> str:
+        """The pool that runs this tool."""
+        return pool_of(self.binding)
+
+
+class PinnedTool(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker needs of the pinned version; travels with the call."""
+
+    binding: Binding
+    output: Schema | None = None
+    secrets: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+
+
+def pinned(spec: ToolSpec) -> PinnedTool:
+    """The part of a definition that travels."""
+    return PinnedTool(binding=spec.binding, output=spec.output, secrets=spec.secrets, contexts=spec.contexts)
+
+
+def effective_annotations(spec: ToolSpec) -> Annotations:
+    """The annotations with what follows from the binding filled in where the author said nothing.
+
+    http GET and HEAD are ``read_only``; a sandbox tool that cannot reach the network is ``idempotent``; everything
+    else is neither.
+    """
+    said, binding = spec.annotations, spec.binding
+    reads = isinstance(binding, HttpBinding) and binding.method in {"GET", "HEAD"}
+    pure = isinstance(binding, SandboxBinding) and "requests" not in binding.allowed_imports
+    return Annotations(
+        read_only=reads if said.read_only is None else said.read_only,
+        idempotent=pure if said.idempotent is None else said.idempotent,
+        destructive=said.destructive,
+        open_world=said.open_world,
+    )
+
+
+def is_rerunnable(spec: ToolSpec) -> bool:
+    """Whether a call of this tool may run twice: it only reads, or repeating it changes nothing more."""
+    annotations = effective_annotations(spec)
+    return bool(annotations.read_only or annotations.idempotent)

@@ -1,0 +1,112 @@
+"""The jail: runs what is asked of it in processes that can do nothing but compute, each used once.
+
+Built by whoever has untrusted code to run or to look at, on its event loop. It takes a locked child from the `pool`,
+talks with it (`conversation`), and says how that ended (`judging`); it keeps the memory of all runs together under a
+bound.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from toolyard.sandbox.jail.budget import Budget
+from toolyard.sandbox.jail.control import Died
+from toolyard.sandbox.jail.conversation import Answer, Channel, NotBegun, converse
+from toolyard.sandbox.jail.forkserver import Child, ServerLost
+from toolyard.sandbox.jail.judging import judge
+from toolyard.sandbox.jail.levels import Isolation, Level
+from toolyard.sandbox.jail.pool import TRIES, Pool
+from toolyard.sandbox.jail.runs import Limits, Verdict
+
+__all__ = ["Isolation", "Jail", "Level", "Limits", "ServerLost", "Verdict"]
+
+_MEMORY: Final = 1 << 30
+_RENEW_AFTER: Final = 5_000
+_SECONDS_TO_DIE: Final = 5.0
+
+
+class Jail:
+    """A pool of locked, single-use processes.
+
+    Args:
+        guest: the module that runs in them, see `child.Guest`.
+        children: runs at the same time; about as many processes wait locked.
+        minimum: the worst level at which it may start.
+        memory: bytes that the memory limits of all runs at a time may add up to.
+        folders: where the guest module is, if not where Python looks anyway.
+        renew_after: children of one fork server, until another takes its place.
+    """
+
+    def __init__(
+        self,
+        guest: str,
+        *,
+        children: int,
+        minimum: Level = Level.CONTAINER,
+        memory: int = _MEMORY,
+        folders: Sequence[str] = (),
+        renew_after: int = _RENEW_AFTER,
+    ) -> None:
+        self._pool = Pool(guest, folders, alive=children + 1, minimum=minimum, renew_after=renew_after)
+        self._budget = Budget(children, memory)
+
+    async def start(self) -> Isolation:
+        """Starts the fork server, which proves its walls by attempts.
+
+        Raises:
+            SettingsError: a wall is missing here that is asked for; it says which, and what to do.
+            ServerLost: the server did not come up.
+        """
+        return await self._pool.start()
+
+    async def run(self, operation: str, payload: bytes, *, limits: Limits, answer: Answer | None = None) -> Verdict:
+        """Runs one request in a process of its own, as soon as there is place for it.
+
+        Cancelling it kills the process at once.
+
+        Args:
+            operation: what the guest is to do.
+            payload: what it gets for it.
+            limits: what it may use.
+            answer: answers the guest's requests to the worker; without it the guest may make none.
+
+        Raises:
+            ValueError: its memory limit is more than all runs together have.
+            ServerLost: there is no fork server, and none could be started; the guest saw nothing of the request.
+            Exception: what `answer` raised.
+        """
+        await self._budget.take(limits.memory)
+        child: Child | None = None
+        try:
+            for _ in range(TRIES):
+                child, channel = await self._pool.take()
+                with contextlib.suppress(NotBegun):
+                    return await self._in_child(child, channel, operation, payload, limits, answer)
+            raise ServerLost(f"{TRIES} processes of the sandbox died before they began")
+        finally:
+            self._give_back(child, limits.memory)
+
+    async def stop(self) -> None:
+        """Ends everything: runs that are under way end as `crashed`, runs that wait with `ServerLost`."""
+        await self._pool.stop()
+
+    async def _in_child(
+        self, child: Child, channel: Channel, operation: str, payload: bytes, limits: Limits, answer: Answer | None
+    ) -> Verdict:
+        try:
+            ending = await converse(channel, operation, payload, limits, answer)
+            used = child.used()
+        finally:
+            child.discard()
+        if ending.how is not None and used is not None:
+            return judge(ending, Died(child.serial, 0, *used), limits, child.base_memory)
+        await asyncio.wait({child.died}, timeout=_SECONDS_TO_DIE)
+        return judge(ending, child.died.result() if child.died.done() else None, limits, child.base_memory)
+
+    def _give_back(self, child: Child | None, memory: int) -> None:
+        """The memory of a run is free when its process is gone, not when it is told to go."""
+        if child is None:
+            self._budget.give_back(memory)
+        else:
+            child.died.add_done_callback(lambda _: self._budget.give_back(memory))

@@ -1,0 +1,106 @@
+"""What a tool may know of its surroundings: `os.environ` with the variables that it was given, and `logging`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from toolyard.sandbox.language.facades.facade import Facade
+from toolyard.sandbox.language.names import words
+from toolyard.sandbox.language.printing import Printer
+
+
+class Environment(Mapping[str, str]):
+    """The variables that were given to this call; nobody can add to them."""
+
+    __slots__ = ("_variables",)
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = dict(variables)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._variables:
+            raise KeyError(f"{name} (name it in environment_variables of the tool)")
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._variables
+
+
+def os_facade(variables: Mapping[str, str]) -> Facade:
+    """`os`: its environment, and nothing else."""
+    environ = Environment(variables)
+    return Facade("os", {"environ": environ, "getenv": lambda name, default=None: environ.get(name, default)})
+
+
+# ---- logging ------------------------------------------------------------------------------------
+
+_LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+class Logger:
+    """Prints what it is told, with the level before it."""
+
+    __slots__ = ("_printer", "name")
+
+    def __init__(self, printer: Printer, name: str) -> None:
+        self._printer = printer
+        self.name = name
+
+    def debug(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line."""
+        self._print("DEBUG", message, args)
+
+    def info(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line."""
+        self._print("INFO", message, args)
+
+    def warning(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line."""
+        self._print("WARNING", message, args)
+
+    def error(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line."""
+        self._print("ERROR", message, args)
+
+    def critical(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line."""
+        self._print("CRITICAL", message, args)
+
+    def exception(self, message: object, *args: object, **_options: object) -> None:
+        """Print a line, as for an error."""
+        self._print("ERROR", message, args)
+
+    def log(self, level: int, message: object, *args: object, **_options: object) -> None:
+        """Print a line at a level."""
+        name = next((name for name, number in _LEVELS.items() if number == level), f"LEVEL {level}")
+        self._print(name, message, args)
+
+    def setLevel(self, level: object) -> None:  # noqa: N802 - Python's name
+        """Everything is kept, whatever the level."""
+
+    def _print(self, level: str, message: object, args: tuple[object, ...]) -> None:
+        text = str(message)
+        self._printer.write(f"{level} {text % (args[0] if _by_name(text, args) else args) if args else text}")
+
+
+def _by_name(text: str, args: tuple[object, ...]) -> bool:
+    return len(args) == 1 and isinstance(args[0], Mapping) and "%(" in text
+
+
+def logging_facade(printer: Printer) -> Facade:
+    """`logging`: loggers that print."""
+    root = Logger(printer, "root")
+    functions = {name: getattr(root, name) for name in words("debug info warning error critical exception log")}
+
+    def get_logger(name: str = "root") -> Logger:
+        return Logger(printer, name)
+
+    def basic_config(**_options: object) -> None:
+        """Nothing to set up: what is logged is kept with the call."""
+
+    return Facade("logging", {**_LEVELS, **functions, "getLogger": get_logger, "basicConfig": basic_config})

@@ -1,0 +1,199 @@
+"""What can be seen wrong with a source before anything is made of it: its entry, its imports, its names.
+
+Each function looks at the tree as its author wrote it.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from typing import Final
+
+from toolyard.sandbox.language import modules
+from toolyard.sandbox.language.facades import CATALOGUE
+from toolyard.sandbox.language.names import MISSING, is_own
+from toolyard.sandbox.language.problems import Problems
+from toolyard.sandbox.language.vocabulary import KNOWN
+
+ENTRY: Final = "execute_tool"
+_WRITE: Final = "write `def execute_tool(parameters, context):` at the top level"
+
+_Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def find_all(tree: ast.Module, problems: Problems, allowed_imports: Collection[str] | None) -> None:
+    """Look for everything that this file knows."""
+    _entry(tree, problems)
+    _allowed(problems, allowed_imports)
+    imports = _Imports(problems, allowed_imports)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.modules(node)
+        elif isinstance(node, ast.ImportFrom):
+            imports.members(node)
+    bound = Counter(_bound(tree))
+    _undefined(tree, problems, bound)
+    _members(tree, problems, {name: module for name, module in imports.names.items() if bound[name] == 1})
+
+
+# ---- the entry ----------------------------------------------------------------------------------
+
+
+def _entry(tree: ast.Module, problems: Problems) -> None:
+    entries = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+    if not entries:
+        problems.on(1, 1, f"there is no function {ENTRY}: {_WRITE}{_but(tree)}")
+        return
+    entry = entries[-1]
+    if not _takes_two(entry.args):
+        problems.at(entry, f"{ENTRY} is called with two arguments: {_WRITE}")
+    if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _inside(entry)):
+        problems.at(entry, f"{ENTRY} has a yield, so it would return a generator: collect the values and return them")
+
+
+def _but(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == ENTRY:
+            return " (without async)"
+        if isinstance(node, ast.FunctionDef) and node.name == ENTRY:
+            return f" (the one in line {node.lineno} is inside something else)"
+    return ""
+
+
+def _takes_two(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    needed = positional - len(arguments.defaults)
+    named = [default for default in arguments.kw_defaults if default is None]
+    return needed <= 2 and not named and (positional >= 2 or arguments.vararg is not None)
+
+
+def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, (*_Functions, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
+
+
+# ---- imports ------------------------------------------------------------------------------------
+
+
+def _allowed(problems: Problems, allowed_imports: Collection[str] | None) -> None:
+    for name in allowed_imports or ():
+        if name not in CATALOGUE:
+            problems.on(0, 0, f"allowed_imports: {modules.unknown(name)}")
+
+
+class _Imports:
+    """Looks at import statements, and keeps which names stand for modules."""
+
+    def __init__(self, problems: Problems, allowed: Collection[str] | None) -> None:
+        self._problems = problems
+        self._allowed = allowed
+        self.names: dict[str, str] = {}
+
+    def modules(self, node: ast.Import) -> None:
+        """`import a.b as c`."""
+        for alias in node.names:
+            if self._known(alias, alias.name):
+                name = alias.asname or alias.name.partition(".")[0]
+                self.names[name] = alias.name if alias.asname else name
+
+    def members(self, node: ast.ImportFrom) -> None:
+        """`from a import b as c`."""
+        if node.module == "__future__":
+            return
+        if node.level:
+            self._problems.at(node, "a tool is one module: it has nothing to import from `.`")
+        elif self._known(node, node.module or ""):
+            for alias in node.names:
+                self._member(node.module or "", alias)
+
+    def _member(self, module: str, alias: ast.alias) -> None:
+        if alias.name == "*":
+            self._problems.at(alias, f"name what you need from `{module}`: `*` is not available")
+        elif alias.name not in CATALOGUE[module]:
+            self._problems.at(alias, modules.absent_member(module, alias.name))
+        elif f"{module}.{alias.name}" in CATALOGUE:
+            self.names[alias.asname or alias.name] = f"{module}.{alias.name}"
+
+    def _known(self, node: ast.AST, module: str) -> bool:
+        if module not in CATALOGUE:
+            self._problems.at(node, modules.unknown(module))
+            return False
+        if not modules.is_allowed(module, self._allowed):
+            self._problems.at(node, modules.not_allowed(module))
+        return True
+
+
+def _members(tree: ast.Module, problems: Problems, names: dict[str, str]) -> None:
+    """Attributes of modules that they do not have."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or is_own(node.attr):
+            continue
+        module = _module(node.value, names)
+        if module is not None and node.attr not in CATALOGUE[module]:
+            problems.at(node, modules.absent_member(module, node.attr))
+
+
+def _module(node: ast.expr, names: dict[str, str]) -> str | None:
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        inner = f"{_module(node.value, names)}.{node.attr}"
+        return inner if inner in CATALOGUE else None
+    return None
+
+
+# ---- names --------------------------------------------------------------------------------------
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Every name that is given a meaning somewhere, as often as it is."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.alias(name=module, asname=name):
+                yield name or module.partition(".")[0]
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+                | ast.MatchMapping(rest=str(name))
+            ):
+                yield name
+
+
+def _undefined(tree: ast.Module, problems: Problems, bound: Collection[str]) -> None:
+    told: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Name) or node.id in KNOWN or node.id in bound or node.id in told:
+            continue
+        if is_own(node.id) or _is_super(node.id, tree):
+            continue  # the policy has its own words for these
+        told.add(node.id)
+        problems.at(node, _unknown_name(node.id, bound))
+
+
+def _is_super(name: str, tree: ast.Module) -> bool:
+    if name != "super":
+        return False
+    loads = sum(isinstance(node, ast.Name) and node.id == "super" for node in ast.walk(tree))
+    calls = sum(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+        for node in ast.walk(tree)
+    )
+    return loads == calls
+
+
+def _unknown_name(name: str, bound: Collection[str]) -> str:
+    if name in MISSING:
+        return f"`{name}` is not available: {MISSING[name]}"
+    if name in CATALOGUE:
+        return f"`{name}` is not defined: write `import {name}`"
+    near = get_close_matches(name, [*bound, *KNOWN], n=1)
+    return f"`{name}` is not defined" + (f": did you mean `{near[0]}`?" if near else "")

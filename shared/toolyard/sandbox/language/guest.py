@@ -1,0 +1,145 @@
+"""The door of this package: what the jail calls in its fork server (`preload`) and once in each child (`serve`).
+
+Whatever a tool does, `serve` answers; the bytes of its answer are the last thing that the child does.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from toolyard.sandbox.language.checking import check
+from toolyard.sandbox.language.facades.web import Asking
+from toolyard.sandbox.language.failures import failure_of
+from toolyard.sandbox.language.preloading import SAMPLE, load
+from toolyard.sandbox.language.printing import Printer
+from toolyard.sandbox.language.running import Given, run
+from toolyard.sandbox.language.values import NotJSON, TooLarge, as_json
+
+__all__ = ["preload", "serve"]
+
+#: Memory that is given back when it ran out, so that there is some to say so. It is there before children are forked:
+#: to touch that much in each of them would take longer than most tools.
+_RESERVE: Final[list[bytes]] = []
+_RESERVED: Final = 1_048_576
+_LENGTH: Final = 4
+#: As often Python runs a function until it has found its fastest way through it.
+_SAMPLES: Final = 10
+
+
+class _Check(msgspec.Struct):
+    """What `check` is asked."""
+
+    source: str
+    allowed_imports: list[str] | None = None
+
+
+class _Limits(msgspec.Struct):
+    """Characters of what is printed, bytes of the answer, requests."""
+
+    prints: int = 65_536
+    output: int = 1_048_576
+    requests: int = 10
+
+
+class _Run(msgspec.Struct):
+    """What `run` is asked; whether a host may be reached is for the worker to say."""
+
+    parameters: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    environment: dict[str, str] = {}
+    allowed_imports: list[str] | None = None
+    limits: _Limits = msgspec.field(default_factory=_Limits)
+
+
+def preload() -> None:
+    """Import and read everything that could be wanted later, and serve a sample: what is done first takes longest."""
+    load()
+    _RESERVE.append(bytes(_RESERVED))
+    for _ in range(_SAMPLES):
+        checked = json.loads(serve("check", msgspec.json.encode(_Check(SAMPLE)), _refuse))
+        header = msgspec.json.encode(_Run(allowed_imports=["dataclasses", "enum", "typing"]))
+        serve("run", len(header).to_bytes(_LENGTH) + header + base64.b64decode(checked["code"]), _refuse)
+
+
+def _refuse(question: bytes) -> bytes:
+    raise NotImplementedError
+
+
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+    """Do one thing and answer.
+
+    Args:
+        operation: `check` or `run`.
+        payload: JSON; for `run` the length of its JSON in 4 bytes, the JSON, and the code.
+        ask: sends one request to the worker and waits for its answer.
+
+    Raises:
+        ValueError: an operation that there is not.
+    """
+    if operation == "check":
+        return _check(payload)
+    if operation == "run":
+        return _run(payload, ask)
+    raise ValueError(f"no such operation: {operation}")
+
+
+def _check(payload: bytes) -> bytes:
+    asked = msgspec.json.decode(payload, type=_Check)
+    checked = check(asked.source, asked.allowed_imports)
+    problems = [
+        {"line": problem.line, "column": problem.column, "message": problem.message} for problem in checked.problems
+    ]
+    code = None if checked.code is None else base64.b64encode(checked.code).decode()
+    return _bytes({"problems": problems, "code": code})
+
+
+def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+    end = _LENGTH + int.from_bytes(payload[:_LENGTH])
+    # Python's own reader: it keeps numbers of any size as they are.
+    asked = msgspec.convert(json.loads(payload[_LENGTH:end]), _Run)
+    given = Given(asked.parameters, asked.context, asked.environment, asked.allowed_imports)
+    printer, asking = Printer(asked.limits.prints), Asking(ask, asked.limits.requests)
+    try:
+        told = _told(payload[end:], given, printer, asking, asked.limits.output)
+    except MemoryError:
+        _RESERVE.clear()
+        told = _error("resource_exhausted", "the tool needed more memory than it may have")
+    told |= {"prints": printer.printed(), "requests": asking.asked}
+    return _bytes(told)
+
+
+def _told(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> dict[str, object]:
+    try:
+        return _outcome(code, given, printer, asking, most)
+    except MemoryError:
+        raise
+    except BaseException as failed:  # noqa: BLE001 - whatever a tool raises is its answer
+        return _failed(failed)
+
+
+def _outcome(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> dict[str, object]:
+    value = run(code, given, printer, asking)
+    try:
+        plain = as_json(value, most)
+    except NotJSON as wrong:
+        return _error("output_invalid", str(wrong))
+    except TooLarge:
+        return _error("output_too_large", f"the returned value takes more than {most:,} bytes")
+    return {"kind": "value", "value": plain}
+
+
+def _failed(exception: BaseException) -> dict[str, object]:
+    failure = failure_of(exception)
+    told = _error("tool_error", failure.message)
+    return told | {"line": failure.line, "traceback": failure.traceback}
+
+
+def _error(code: str, message: str) -> dict[str, object]:
+    return {"kind": "error", "code": code, "message": message, "line": None, "traceback": ()}
+
+
+def _bytes(told: dict[str, object]) -> bytes:
+    return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

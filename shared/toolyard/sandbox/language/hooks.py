@@ -1,0 +1,19 @@
+"""How the policy writes the call of a hook into a tree."""
+
+import ast
+
+from RestrictedPython.transformer import copy_locations
+
+
+def call(hook: str, *args: ast.expr, at: ast.expr | ast.stmt) -> ast.Call:
+    """The call of a hook, where a node stands."""
+    made = ast.Call(func=ast.Name(hook, ast.Load()), args=list(args), keywords=[])
+    copy_locations(made, at)
+    return made
+
+
+def assign(name: str, value: ast.expr, *, at: ast.stmt) -> ast.Assign:
+    """A variable gets a value, where a statement stands."""
+    made = ast.Assign(targets=[ast.Name(name, ast.Store())], value=value)
+    copy_locations(made, at)
+    return made

@@ -1,0 +1,67 @@
+"""Which modules a tool may import, and what to tell who imports another."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Final
+
+from toolyard.sandbox.language.facades import CATALOGUE
+from toolyard.sandbox.language.facades.facade import absent
+from toolyard.sandbox.language.names import words
+
+_WEB: Final = "use requests"
+_FILES: Final = "a tool has no files: keep data in variables, or in io.StringIO and io.BytesIO"
+_ALONE: Final = "a tool runs alone and in one thread: write one thing after the other"
+_PROGRAMS: Final = "a tool starts no programs and sees none"
+_INSIDE: Final = "a tool cannot look into the interpreter"
+
+_INSTEAD: Final[dict[str, str]] = {
+    **dict.fromkeys(words("aiohttp ftplib http httpx smtplib socket ssl urllib2 urllib3 urllib.request"), _WEB),
+    **dict.fromkeys(words("fileinput glob pathlib shutil sqlite3 tempfile zipfile tarfile os.path"), _FILES),
+    **dict.fromkeys(words("asyncio concurrent multiprocessing queue threading sched"), _ALONE),
+    **dict.fromkeys(words("platform pty resource signal subprocess"), _PROGRAMS),
+    **dict.fromkeys(words("ast builtins code ctypes dis gc importlib inspect weakref"), _INSIDE),
+    "sys": f"{_INSIDE}, and print is kept with the call",
+    "traceback": "the line of an error is reported by itself: raise it, or print str(error)",
+    **dict.fromkeys(words("dill marshal pickle shelve yaml"), "use json"),
+    **dict.fromkeys(words("numpy pandas scipy"), "use statistics, math, itertools and csv"),
+    **dict.fromkeys(words("dateutil pytz arrow"), "use datetime and zoneinfo"),
+}
+
+_MEMBERS: Final[dict[tuple[str, str], str]] = {
+    ("json", "JSONEncoder"): "use json.dumps(value, default=str)",
+    ("string", "Formatter"): "use str.format or an f-string",
+    ("functools", "update_wrapper"): "use functools.wraps",
+    ("functools", "singledispatch"): "use isinstance, or match",
+    ("typing", "get_type_hints"): "use dataclasses.fields",
+    ("uuid", "uuid1"): "use uuid.uuid4",
+    ("os", "path"): "a tool has no files: split names with str.rpartition",
+    ("io", "open"): "a tool has no files: use io.StringIO",
+    ("urllib", "request"): _WEB,
+    ("urllib", "error"): _WEB,
+}
+
+
+def is_allowed(module: str, allowed_imports: Collection[str] | None) -> bool:
+    """Whether a tool with this list may import a module; a package stands for its modules, and None for everything."""
+    return allowed_imports is None or module.partition(".")[0] in {name.partition(".")[0] for name in allowed_imports}
+
+
+def not_allowed(module: str) -> str:
+    """What to tell an author whose own list lacks a module."""
+    return f"`{module}` is not in allowed_imports of this tool: add it there"
+
+
+def unknown(module: str) -> str:
+    """What to tell an author who names a module that tools do not have."""
+    for name in (module, module.partition(".")[0]):
+        if name in _INSTEAD:
+            return f"`{module}` is not available: {_INSTEAD[name]}"
+    near = get_close_matches(module, CATALOGUE, n=1)
+    return f"`{module}` is not available" + (f": did you mean `{near[0]}`?" if near else "")
+
+
+def absent_member(module: str, name: str) -> str:
+    """What to tell an author who names what a module does not have here."""
+    if (module, name) in _MEMBERS:
+        return f"`{module}` has no `{name}` here: {_MEMBERS[module, name]}"
+    return absent(module, name, CATALOGUE[module])

@@ -1,0 +1,60 @@
+"""`print`: what a tool prints is kept with its call, up to a limit."""
+
+import io
+from collections.abc import Callable
+from typing import Final
+
+_NOTE: Final = "… (what was printed after this was not kept)\n"
+
+
+class Printer:
+    """Keeps what is printed.
+
+    Args:
+        limit: characters that are kept; what comes later is dropped, and a note says so.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._room = limit
+        self._kept: list[str] = []
+        self._full = False
+
+    def write(self, *values: object, sep: str | None = None, end: str | None = None) -> None:
+        """Print values with what stands between them and after them."""
+        self.keep(_text(values, sep, end))
+
+    def keep(self, text: str) -> None:
+        """Keep a text, or as much of it as there is room for."""
+        if self._full:
+            return
+        if len(text) > self._room:
+            text, self._full = text[: self._room] + _NOTE, True
+        self._room -= len(text)
+        self._kept.append(text)
+
+    def printed(self) -> str:
+        """All that was kept, as text that can be sent."""
+        return "".join(self._kept).encode(errors="backslashreplace").decode()
+
+
+def _text(values: tuple[object, ...], sep: str | None, end: str | None) -> str:
+    between = " " if sep is None else str.__str__(sep)
+    after = "\n" if end is None else str.__str__(end)
+    return between.join([str.__str__(str(value)) for value in values]) + after
+
+
+def print_into(printer: Printer) -> Callable[..., None]:
+    """The built-in `print` of one run."""
+
+    def print_(
+        *values: object, sep: str | None = None, end: str | None = None, file: object = None, flush: bool = False
+    ) -> None:
+        if file is None:
+            printer.write(*values, sep=sep, end=end)
+        elif isinstance(file, io.StringIO):
+            io.StringIO.write(file, _text(values, sep, end))
+        else:
+            raise TypeError("print writes to an io.StringIO, or to the log of the call")
+
+    print_.__name__ = print_.__qualname__ = "print"
+    return print_

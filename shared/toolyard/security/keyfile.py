@@ -1,0 +1,48 @@
+"""Keys that a development machine makes for itself: one file each, readable by its owner alone."""
+
+import os
+import secrets
+from pathlib import Path
+
+from toolyard.errors import SettingsError
+from toolyard.security.signing import MIN_KEY_BYTES, Keyring
+
+
+def keep(path: Path, make: str) -> str:
+    """The text of a key file, which is made with the given text where there is none.
+
+    Two processes that begin at once agree: whoever creates the file first wins.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(make)
+    try:
+        os.link(draft, path)  # fails where the file is already there, and is whole at once where it is not
+    except FileExistsError:
+        return path.read_text().strip()
+    finally:
+        draft.unlink()
+    return make
+
+
+def local_keyring(folder: Path) -> Keyring:
+    """The signing key of this folder, for `dev` and the embedded transport.
+
+    Raises:
+        SettingsError: the file cannot be used; names it and what to do, and holds no key.
+    """
+    path = folder / "signing"
+    try:
+        return Keyring.parse(keep(path, f"local:{secrets.token_hex(MIN_KEY_BYTES)}"))
+    except UnicodeDecodeError:
+        problem = "it is no text"
+    except ValueError:  # its words may quote what stands in the file
+        problem = f"it is not of the form id:hex with a key of at least {MIN_KEY_BYTES} bytes"
+    except OSError as error:
+        raise SettingsError(f"the file of the signing key {path} cannot be used: {error.strerror}") from None
+    raise SettingsError(
+        f"the file of the signing key {path} is damaged: {problem}; restore it from a copy, or remove it and a new key "
+        "is made, with which messages that still wait do not verify"
+    )

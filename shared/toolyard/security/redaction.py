@@ -1,0 +1,99 @@
+"""Known secret values taken out of what leaves an executor: texts, JSON values, messages of errors.
+
+Exact, not a guess: only values that were given out for a call are looked for, in each of the ways that
+`toolyard.security.written` knows to write them. It knows nothing of calls; a call without secrets pays nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from toolyard.security.written import cores, fold, pattern
+
+#: Characters. A shorter value would be found in ordinary words, and guessed anyway.
+MIN_LENGTH: Final = 4
+#: Sets of secrets whose patterns are kept: making one costs milliseconds.
+_KEPT: Final = 256
+
+
+class Redactor:
+    """Replaces the values of some secrets by ``[redacted:NAME]``.
+
+    Args:
+        values: name -> value; values shorter than `MIN_LENGTH` are not looked for.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        known = [(name, value) for name, value in values.items() if len(value) >= MIN_LENGTH]
+        known.sort(
+            key=lambda entry: len(entry[1]), reverse=True
+        )  # of two that begin at one place the longer one counts
+        self._names = tuple(name for name, _ in known)
+        self._values = tuple(value for _, value in known)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self._values)
+
+    def text(self, text: str) -> str:
+        """The text without the values."""
+        if not self._values or not self._possible(text):
+            return text
+        return _pattern(self._values).sub(self._replacement, text)
+
+    def value(self, value: Any) -> Any:
+        """A JSON value without the secret ones, in its strings, keys and numbers."""
+        if not self._values:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            written = msgspec.json.encode(value).decode()
+            shown = self.text(written)
+            return value if shown == written else shown
+        return value
+
+    def json(self, raw: bytes) -> bytes:
+        """The bytes of a JSON value without the secret ones, still JSON. ``raw`` must be JSON."""
+        if not self._values:
+            return raw
+        try:
+            value = msgspec.json.decode(raw)
+            shown = self.value(value)
+            written = raw.decode()
+            if shown == value and self.text(written) == written:  # a name that stands there twice is decoded once
+                return raw
+            return msgspec.json.encode(shown)
+        except RecursionError:
+            return b'"[redacted: nested too deep to be searched]"'
+
+    def _possible(self, text: str) -> bool:
+        """Whether the pattern may find something; never wrong about a text that holds a value."""
+        if "%" in text or "\\" in text:
+            return True
+        folded = fold(text)
+        return any(core in folded for core in _cores(self._values))
+
+    def _replacement(self, match: "re.Match[str]") -> str:
+        return f"[redacted:{self._names[(match.lastindex or 1) - 1]}]"
+
+
+#: Looks for nothing.
+NOTHING: Final = Redactor({})
+
+
+@lru_cache(_KEPT)
+def _pattern(values: tuple[str, ...]) -> re.Pattern[str]:
+    return pattern(values)
+
+
+@lru_cache(_KEPT)
+def _cores(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(core for value in values for core in cores(value))

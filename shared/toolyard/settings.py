@@ -1,0 +1,185 @@
+"""Settings: read from the environment once, checked whole, frozen, handed down as arguments.
+
+Each process has one frozen dataclass whose fields are made with `setting`; `read` fills it, or stops the start with
+every problem at once. The table of all names lives here, so that a misspelt variable is found in whichever process.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from toolyard.errors import SettingsError
+from toolyard.security.signing import Keyring
+
+T = TypeVar("T")
+
+#: Every variable that some process reads, with what it is for; docs/reference/settings.md is made of it.
+KNOWN: Final[dict[str, str]] = {
+    "TOOLYARD_TRANSPORT_URL": "the broker, amqp://user:password@host:5672/vhost; `toolyard dev` needs none",
+    "TOOLYARD_DATABASE_URL": "postgresql://… or sqlite:///…; unset: SQLite in the data folder, for one machine",
+    "TOOLYARD_DATA": "the folder of keys and of the embedded database (.toolyard)",
+    "TOOLYARD_API_KEY": "the admin key to begin with, where the store has none",
+    "TOOLYARD_HOST": "the address to listen on (127.0.0.1)",
+    "TOOLYARD_PORT": "the port to listen on (8080)",
+    "TOOLYARD_EGRESS_ALLOW": "private hosts, addresses or networks, each with an optional port, that tools may reach",
+    "TOOLYARD_SIGNING_KEYS": "id:hex,id:hex; the first signs, all verify",
+    "TOOLYARD_SECRETS_KEY": "the key that secrets are encrypted with at rest",
+    "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
+    "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256)",
+    "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which the sandbox pool does not start",
+    "TOOLYARD_RETENTION": "how long ended calls are kept, in seconds or as 30d, 12h (30d)",
+    "TOOLYARD_LOG_MAX_LAG": "how far the ledger may fall behind, in seconds or as 15m (15m)",
+    "TOOLYARD_CONSUMER_TIMEOUT": "the broker's consumer_timeout, in seconds or as 30m; longer attempts need it raised",
+    "TOOLYARD_TOPOLOGY": "declare, or check what others declared (declare)",
+    "TOOLYARD_PROFILE": "dev, or production, which refuses unsafe settings (dev)",
+    "TOOLYARD_GATEWAY_ID": "the name of this gateway; its reply queue carries it (made anew at each start)",
+    "TOOLYARD_LOG_LEVEL": "debug, info, warning or error (info)",
+    "TOOLYARD_LOG_FORMAT": "json or text (text on a terminal, else json)",
+}
+#: Variables with a free part in their name.
+PREFIXES: Final[tuple[str, ...]] = ("TOOLYARD_SECRET_", "TOOLYARD_TEST_")
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def setting(name: str, parse: Callable[[str], T], default: Any = dataclasses.MISSING) -> Any:
+    """A field that is read from the variable ``name``; without a default it must be set."""
+    if name not in KNOWN:
+        raise AssertionError(f"{name} is missing in the table of settings")
+    metadata = {"env": name, "parse": parse}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def read(cls: type[T], env: Mapping[str, str] | None = None) -> T:
+    """The settings of a process.
+
+    Raises:
+        SettingsError: names every unknown, missing and wrong variable at once.
+    """
+    source = os.environ if env is None else env
+    problems = unknown(source)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        name = field.metadata.get("env")
+        if name is None:
+            continue
+        text = source.get(name, "")
+        if text:
+            try:
+                values[field.name] = field.metadata["parse"](text)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        elif field.default is dataclasses.MISSING:
+            problems.append(f"{name} is not set: {KNOWN[name]}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return cls(**values)
+
+
+def unknown(env: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like ours and is none, with the name that was probably meant."""
+    found = []
+    for name in sorted(env):
+        if not name.startswith("TOOLYARD_") or name in KNOWN or name.startswith(PREFIXES):
+            continue
+        near = difflib.get_close_matches(name, KNOWN, n=1)
+        found.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return found
+
+
+# ---- parsers: text -> value, ValueError says what would be right --------------------------------
+def text(value: str) -> str:
+    """Any text, without blanks around it."""
+    return value.strip()
+
+
+def port(value: str) -> int:
+    """A port; 0 takes a free one."""
+    return number(0, 65535)(value)
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(value: str) -> int:
+        try:
+            parsed = int(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a whole number from {low} to {high}") from None
+        if not low <= parsed <= high:
+            raise ValueError(f"{parsed} is not between {low} and {high}")
+        return parsed
+
+    return parse
+
+
+def seconds(value: str) -> float:
+    """A duration: seconds, or a number with one of s, m, h, d behind it."""
+    digits, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS else (value, "s")
+    try:
+        parsed = float(digits) * _UNITS[unit]
+    except ValueError:
+        raise ValueError(f"{value!r} is not a duration like 90, 15m, 12h or 30d") from None
+    if not 0 < parsed < float("inf"):
+        raise ValueError(f"{value!r} is not a positive duration")
+    return parsed
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of some words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def path(value: str) -> Path:
+    """A path, made absolute."""
+    return Path(value).expanduser().absolute()
+
+
+def keyring(value: str) -> Keyring:
+    """Signing keys; the error never holds a key."""
+    return Keyring.parse(value)
+
+
+def database_url(value: str) -> str:
+    """A bare database URL: the driver is ours."""
+    if value.startswith(("postgresql://", "postgres://", "sqlite:///")):
+        return value
+    raise ValueError("a database URL begins with postgresql:// or sqlite:///")
+
+
+def transport_url(value: str) -> str:
+    """A broker's URL."""
+    if value.startswith(("amqp://", "amqps://")):
+        return value
+    raise ValueError("a broker's URL begins with amqp:// or amqps://")
+
+
+# ---- what several processes ask of their settings ------------------------------------------------
+def local_database(data: Path) -> str:
+    """The database of services on one machine that were given none; `toolyard dev` keeps another one."""
+    return f"sqlite:///{data / 'services.db'}"
+
+
+def unsafe(
+    *, transport_url: str, topology: str, signing_keys: Keyring | None, database_url: str | None = None
+) -> list[str]:
+    """A sentence for each setting that production refuses; ``database_url`` of processes that have one."""
+    problems = []
+    if signing_keys is None:
+        problems.append("TOOLYARD_SIGNING_KEYS is not set: production signs with keys of its own, as id:hex")
+    if database_url is not None and database_url.startswith("sqlite:"):
+        problems.append("TOOLYARD_DATABASE_URL is SQLite: production over RabbitMQ needs postgresql://")
+    if topology != "check":
+        problems.append("TOOLYARD_TOPOLOGY is declare: in production the topology is imported, and only checked")
+    if "guest:guest@" in transport_url:
+        problems.append("TOOLYARD_TRANSPORT_URL signs in as guest: production has a user of its own")
+    return problems

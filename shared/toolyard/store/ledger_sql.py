@@ -1,0 +1,145 @@
+"""The statements of the ledger, for both databases: made once, from one list of columns. Used by `ledger` alone.
+
+PostgreSQL takes a whole batch as arrays, in the driver's binary form; SQLite takes it row by row.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from sqlalchemy import text
+
+#: What changes while a call lives, with PostgreSQL's types.
+_LIVE: Final = (
+    ("state", "text"),
+    ("effect", "text"),
+    ("log_offset", "bigint"),
+    ("attempt", "integer"),
+    ("attempts", "integer"),
+    ("started_at", "double precision"),
+    ("finished_at", "double precision"),
+    ("ending", "boolean"),
+    ("end_sequence", "bigint"),
+    ("late_results", "integer"),
+    ("submitters", "integer"),
+)
+_OUTCOME: Final = (("result", "text"), ("error", "text"))
+#: What only calls out of the ordinary have: written only where it changed.
+ASIDE: Final = (
+    ("holder", "text"),
+    ("fence", "integer"),
+    ("runs_until", "double precision"),
+    ("alone", "boolean"),
+    ("refused", "boolean"),
+    ("spent", "text"),
+    ("ending_claim", "text"),
+    ("settled", "boolean"),
+    ("doomed", "text"),
+    ("watch_at", "double precision"),
+    ("due_at", "double precision"),
+    ("parked_for", "text"),
+    ("queue_due", "double precision"),
+    ("deaths", "integer"),
+)
+#: What comes from the call itself and is written once.
+GIVEN: Final = (
+    ("call_id", "text"),
+    ("org", "text"),
+    ("tool", "text"),
+    ("pool", "text"),
+    ("gateway", "text"),
+    ("body_hash", "text"),
+    ("conversation", "text"),
+    ("caller", "text"),
+    ("accepted_at", "double precision"),
+    ("deadline", "double precision"),
+    ("call", "text"),
+)
+_KEY: Final = ("call_id", "gateway", "body_hash")
+
+live_values = attrgetter(*(name for name, _ in _LIVE))
+#: The columns of a row that is loaded, in their order.
+LOADED: Final = (*_KEY, *(name for name, _ in (*_LIVE, *ASIDE)))
+_loaded: Final = ", ".join(LOADED)
+
+
+def _names(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+def _arrays(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"%b::{kind}[]" for _, kind in columns)
+
+
+# The names of columns below are our own constants; values travel as parameters.
+def _pg_insert(columns: Sequence[tuple[str, str]]) -> str:
+    return f"INSERT INTO calls ({_names(columns)}) SELECT * FROM unnest({_arrays(columns)})"  # noqa: S608
+
+
+def _lite_insert(columns: Sequence[tuple[str, str]]) -> str:
+    return f"INSERT INTO calls ({_names(columns)}) VALUES ({', '.join(repeat('?', len(columns)))})"  # noqa: S608
+
+
+def _pg_update(columns: Sequence[tuple[str, str]]) -> str:
+    given = (*columns, *_OUTCOME, ("id", "text"))
+    plain = ", ".join(f"{name} = v.{name}" for name, _ in columns)
+    outcome = ", ".join(f"{name} = coalesce(v.{name}, c.{name})" for name, _ in _OUTCOME)
+    values = f"unnest({_arrays(given)}) AS v({_names(given)})"
+    return f"UPDATE calls c SET {plain}, {outcome} FROM {values} WHERE c.call_id = v.id"  # noqa: S608
+
+
+def _lite_update(columns: Sequence[tuple[str, str]]) -> str:
+    plain = ", ".join(f"{name} = ?" for name, _ in columns)
+    outcome = ", ".join(f"{name} = coalesce(?, {name})" for name, _ in _OUTCOME)
+    return f"UPDATE calls SET {plain}, {outcome} WHERE call_id = ?"  # noqa: S608
+
+
+class Statements(NamedTuple):
+    """The two statements that write calls: of all columns, or without those of calls out of the ordinary.
+
+    Parameters of ``insert``: what is `GIVEN`, live, aside if any, result, error. Of ``update``: live, aside if any,
+    result, error, call id.
+    """
+
+    insert: str
+    update: str
+
+
+def _statements(
+    insert: Callable[[Sequence[tuple[str, str]]], str], update: Callable[[Sequence[tuple[str, str]]], str]
+) -> tuple[Statements, Statements]:
+    whole = (*_LIVE, *ASIDE)
+    return (
+        Statements(insert((*GIVEN, *_LIVE, *_OUTCOME)), update(_LIVE)),
+        Statements(insert((*GIVEN, *whole, *_OUTCOME)), update(whole)),
+    )
+
+
+PG_ORDINARY, PG_WHOLE = _statements(_pg_insert, _pg_update)
+LITE_ORDINARY, LITE_WHOLE = _statements(_lite_insert, _lite_update)
+PG_LOAD: Final = f"SELECT {_loaded} FROM calls WHERE call_id = ANY(%b)"  # noqa: S608
+LITE_LOAD: Final = f"SELECT {_loaded} FROM calls WHERE call_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+PG_KNOW: Final = "SELECT call_id, call FROM calls WHERE call_id = ANY(%b)"
+LITE_KNOW: Final = "SELECT call_id, call FROM calls WHERE call_id IN (SELECT value FROM json_each(?))"
+FILL: Final = text(
+    f"UPDATE calls SET {', '.join(f'{name} = :{name}' for name, _ in GIVEN[1:])} WHERE call_id = :call_id"  # noqa: S608
+)
+SUBMIT: Final = text(
+    "INSERT INTO submissions (call_id, gateway, body_hash, submitted_at, conflict)"
+    " VALUES (:call_id, :gateway, :body_hash, :submitted_at, :conflict) ON CONFLICT DO NOTHING"
+)
+MOVE: Final = text(
+    "UPDATE ledger SET log_offset = :offset, record_id = :record_id, record_time = :record_time, beat = beat + 1"
+    " WHERE id = 1 AND epoch = :epoch AND log_offset = :before"
+)
+LEAD: Final = text(
+    "UPDATE ledger SET owner = :owner, epoch = epoch + 1, beat = beat + 1"
+    " WHERE id = 1 AND epoch = :epoch AND beat = :beat"
+)
+BEAT: Final = text("UPDATE ledger SET beat = beat + 1 WHERE id = 1 AND epoch = :epoch")
+RELEASE: Final = text("UPDATE ledger SET owner = NULL, beat = beat + 1 WHERE id = 1 AND epoch = :epoch")
+
+FORGET: Final = text(
+    "UPDATE ledger SET log_offset = -1, record_id = '', owner = NULL, epoch = epoch + 1, beat = beat + 1 WHERE id = 1"
+)

@@ -1,0 +1,93 @@
+"""The version of the tables: what this build expects, what a database has, and the way there.
+
+`Store.migrate` and `Store.check` call it; the migrations themselves are alembic's, packaged beside this file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, inspect, pool, text
+
+from toolyard.errors import StoreError
+from toolyard.store import database, faults
+
+_FOLDER: Final = Path(__file__).parent / "migrations"
+#: Any number; whoever migrates a PostgreSQL database holds this lock.
+_LOCK: Final = 0x746F6F6C79617264 >> 1
+#: Seconds that one migration waits for another on SQLite.
+_PATIENCE: Final = 60.0
+
+
+def revisions() -> list[str]:
+    """All versions of the tables that this build knows, oldest first: the files' names begin with them."""
+    return sorted(path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py"))
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the version of this build; two processes may do so at once.
+
+    Raises:
+        StoreUnavailable: the database is away.
+        StoreError: the database is newer than this build.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    with exclusive(url) as connection:
+        found = version(connection)
+        if found is not None and found not in revisions():
+            raise StoreError(_newer(found))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def exclusive(url: str) -> Iterator[Connection]:
+    """A transaction in which nobody else migrates this database."""
+    parsed = database.parse_url(url)
+    with faults.translated():
+        if parsed.get_backend_name() == "sqlite":
+            database.prepare_file(parsed)
+            engine = create_engine(parsed, poolclass=pool.NullPool, connect_args={"timeout": _PATIENCE})
+            database.on_sqlite(engine, durable=True, foreign_keys=False)
+            options = database.WRITES
+        else:
+            engine = create_engine(parsed, poolclass=pool.NullPool, hide_parameters=True)
+            database.on_postgres(engine, timeout=None)
+            options = {}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            yield connection
+
+
+def version(connection: Connection) -> str | None:
+    """The version of the tables of this database; none where it has no tables of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def check(connection: Connection) -> None:
+    """Whether this build can work with this database.
+
+    Raises:
+        StoreError: it cannot; says what to do.
+    """
+    found, wanted = version(connection), revisions()[-1]
+    if found == wanted:
+        return
+    if found is None:
+        raise StoreError(f"the database has no tables yet; {faults.MIGRATE}")
+    if found in revisions():
+        raise StoreError(f"the database has version {found}, this build needs {wanted}; {faults.MIGRATE}")
+    raise StoreError(_newer(found))
+
+
+def _newer(found: str) -> str:
+    return f"the database has version {found}, this build knows none after {revisions()[-1]}; install a newer Toolyard"

@@ -1,0 +1,1 @@
+"""How messages get from one part to another: one seam, two transports."""

@@ -1,0 +1,141 @@
+"""The fixtures that give tests real services. Each is started when a test first asks for it, and ended with the run.
+
+Used by every test below; the services themselves are in tests/support. Imports stand inside the fixtures, so that a run
+of unit tests pays for none of them.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresNode
+    from tests.support.rabbit import RabbitNode
+    from tests.support.services import Broker, Database
+    from tests.support.upstream import Upstream
+
+# A shell without job control starts what runs in its background deaf to Ctrl-C, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Lines are counted in the processes that run tests; those that the tests start go at their own speed.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+@pytest.fixture(scope="module")
+def uncounted() -> Iterator[None]:
+    """For tests whose parts are processes of their own: counting the lines of the load would only slow it down."""
+    from coverage import Coverage
+
+    counting = Coverage.current()
+    if counting is None:
+        yield
+        return
+    counting.stop()
+    yield
+    counting.start()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator["Broker"]:
+    """A RabbitMQ of the environment, in a container, or a private node."""
+    from tests.support.services import find_broker
+
+    from toolyard.transport import topology
+
+    queues = [queue.name for queue in topology.QUEUES]
+    own = [topology.REQUESTS, topology.SECRETS, topology.SCHEDULER, topology.RELAY]
+    found = find_broker(queues=[*queues, *own], exchanges=topology.EXCHANGES)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def amqp_url(broker: "Broker") -> Iterator[str]:
+    """The URL of an empty vhost for this test."""
+    url = broker.url_for_test()
+    yield url
+    broker.release(url)
+
+
+@pytest.fixture(scope="module")
+def amqp_url_module(broker: "Broker") -> Iterator[str]:
+    """The URL of an empty vhost for the tests of one module."""
+    url = broker.url_for_test()
+    yield url
+    broker.release(url)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Database"]:
+    """A PostgreSQL of the environment, in a container, or a private cluster."""
+    from tests.support.services import find_database
+
+    found = find_database()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: "Database") -> Iterator[str]:
+    """The `postgresql://` URL of an empty database for this test."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def postgres_url_module(postgres: "Database") -> Iterator[str]:
+    """The `postgresql://` URL of an empty database for the tests of one module."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of either kind: the test runs once on each."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="module")
+def private_broker(broker: "Broker") -> Iterator["RabbitNode"]:
+    """A started RabbitMQ node that the tests of one module may stop, kill, freeze and block.
+
+    It is the private node of this process, whose tests run one after the other, or one more where there is none.
+    """
+    from tests.support.rabbit import RabbitNode
+    from tests.support.services import NodeBroker, installed
+
+    if isinstance(broker, NodeBroker):
+        with broker.node.kept_running() as node:
+            yield node
+    else:
+        with installed(RabbitNode) as node:
+            yield node
+
+
+@pytest.fixture(scope="module")
+def private_postgres() -> Iterator["PostgresNode"]:
+    """A started PostgreSQL cluster that the tests of one module may stop, kill and freeze."""
+    from tests.support.postgres import PostgresNode
+    from tests.support.services import installed
+
+    with installed(PostgresNode) as node:
+        yield node
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator["Upstream"]:
+    """A real HTTP server of this process, for tools to call."""
+    from tests.support.upstream import Upstream
+
+    with Upstream(effects=tmp_path / "effects.jsonl") as server:
+        yield server

@@ -1,0 +1,168 @@
+"""Many runs, with murder among them: ``python -m tests.sandbox.soak [runs] [kills] [servers]``.
+
+Children and fork servers are killed at random while runs are under way. Every run must end: answered, or as the crash
+that was done to it; and neither descriptors, nor processes, nor memory may grow.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.support import leash
+from tests.support.jail.yard import GUESTS
+from tests.support.waiting import async_wait_until
+
+from toolyard.sandbox.jail.jail import Jail, Limits, Verdict
+
+AT_A_TIME = 4
+WARM_UP = 200
+LIMITS = Limits(wall=30.0, cpu=10.0, memory=64 << 20)
+SOURCES = (b"result = sum(range(1000))", b"result = 'x' * 1000", b"1/0", b"x = bytearray(1 << 30)")
+EXPECTED = ("answered", "answered", "crashed", "out_of_memory")
+
+
+@dataclass
+class Size:
+    """What must not grow: of the worker, and of the fork server with its children (`processes`)."""
+
+    descriptors: int
+    processes: int
+    worker_kib: int
+    server_kib: int
+
+
+@dataclass
+class Outcome:
+    """The soak's result.
+
+    Attributes:
+        ends: how often each kind of run ended in each way. lost: runs that ended in a way that nothing explains.
+    """
+
+    ends: collections.Counter[str]
+    lost: list[str]
+    before: Size
+    after: Size
+    seconds: float
+    servers: int
+
+
+async def soak(runs: int, *, kills: int, servers: int) -> Outcome:
+    """Makes so many runs; kills so many children, and so many fork servers, in between."""
+    jail = Jail("raw_guest", children=AT_A_TIME, folders=[GUESTS], renew_after=max(500, runs // 20))
+    await jail.start()
+    chance = random.Random(1)
+    ends: collections.Counter[str] = collections.Counter()
+    lost: list[str] = []
+    seen = {_server(jail)}
+
+    async def worker(numbers: range) -> None:
+        for number in numbers:
+            kind = number % len(SOURCES)
+            verdict = await jail.run("run", SOURCES[kind], limits=LIMITS)
+            ends[f"{EXPECTED[kind]} -> {verdict.how}"] += 1
+            if not _explained(verdict, EXPECTED[kind]):
+                lost.append(f"{EXPECTED[kind]}: {verdict}")
+
+    async def murderer() -> None:
+        victims = ["child"] * kills + ["server"] * servers
+        chance.shuffle(victims)
+        for done, victim in enumerate(victims, start=1):
+            due = runs * done // (len(victims) + 1)
+            await _until(partial(_reached, ends, due), every=0.001)
+            _kill(jail, victim, chance)
+            seen.add(_server(jail))
+
+    async def everything(count: int) -> None:
+        await asyncio.gather(*(worker(range(each, count, AT_A_TIME)) for each in range(AT_A_TIME)))
+
+    try:
+        await everything(WARM_UP)
+        before = await _size(jail)
+        ends.clear()
+        start = time.monotonic()
+        await asyncio.gather(everything(runs), murderer())
+        seconds = time.monotonic() - start
+        after = await _size(jail)
+    finally:
+        await jail.stop()
+    return Outcome(ends, lost, before, after, seconds, len(seen - {0}))
+
+
+def _explained(verdict: Verdict, expected: str) -> bool:
+    killed = verdict.how == "crashed" and (verdict.signal == signal.SIGKILL or "fork server ended" in verdict.reason)
+    return verdict.how == expected or killed
+
+
+def _kill(jail: Jail, victim: str, chance: random.Random) -> None:
+    server = jail._pool._server
+    if server is None or server.pid is None:
+        return
+    if victim == "server":
+        with contextlib.suppress(ProcessLookupError):  # it was killed a moment ago
+            os.kill(server.pid, signal.SIGKILL)
+    elif server.children:
+        chance.choice(list(server.children.values())).kill()
+
+
+def _server(jail: Jail) -> int:
+    return (jail._pool._server.pid or 0) if jail._pool._server else 0
+
+
+async def _size(jail: Jail) -> Size:
+    """Measured in a quiet moment: the children that were ordered are there, and old servers are gone."""
+    await jail.run("echo", b"x", limits=LIMITS)
+    await _until(lambda: _whole(jail), every=0.05)
+    server = _server(jail)
+    return Size(_descriptors(), len(leash.members(server)), _resident(os.getpid()), _resident(server))
+
+
+async def _until(check: Callable[[], bool], *, every: float) -> None:
+    async def checked() -> bool:
+        return check()
+
+    await async_wait_until(checked, within=3600, what="the soak goes on", every=every)
+
+
+def _reached(ends: collections.Counter[str], due: int) -> bool:
+    return ends.total() >= due
+
+
+def _whole(jail: Jail) -> bool:
+    pool = jail._pool
+    return pool._server is not None and not (pool._server.ordered or pool._retired or pool._endings)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") >> 10
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=int, nargs="?", default=20_000)
+    parser.add_argument("kills", type=int, nargs="?", default=200)
+    parser.add_argument("servers", type=int, nargs="?", default=5)
+    args = parser.parse_args()
+    outcome = asyncio.run(soak(args.runs, kills=args.kills, servers=args.servers))
+    print(f"{outcome.ends.total()} runs in {outcome.seconds:.0f} s, {outcome.servers} fork servers")
+    for way, count in sorted(outcome.ends.items()):
+        print(f"  {way:30} {count}")
+    print(f"before {outcome.before}\nafter  {outcome.after}\nlost   {len(outcome.lost)} {outcome.lost[:5]}")
+
+
+if __name__ == "__main__":
+    main()

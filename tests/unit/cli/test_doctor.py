@@ -1,0 +1,115 @@
+"""`toolyard doctor` without a broker: a row for each part, what to do, and the exit code."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.processes import free_port
+from tests.unit.cli.conftest import Run, Server
+
+from toolyard.cli import doctor
+
+READY = {"status": "ok", "reason": ""}
+TOOLS: dict[str, object] = {"items": [], "next_cursor": None}
+
+
+def rows(ran) -> dict[str, tuple[str, str]]:
+    return {row["part"]: (row["status"], f"{row['found']} {row['advice']}") for row in ran.json()["checks"]}
+
+
+def nowhere() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_all_is_well_with_a_ready_gateway(run: Run, server: Server):
+    server.tell("GET", "/readyz", READY)
+    server.tell("GET", "/v1/tools", TOOLS)
+    ran = run("doctor", "--url", server.url, "--key", "ty_x")
+    assert ran.code == 0
+    heading, settings, gateway = ran.out.splitlines()
+    assert heading.split()[:2] == ["PART", "STATUS"]
+    assert settings.split()[:2] == ["settings", "ok"]
+    assert gateway.split()[:2] == ["gateway", "ok"]
+
+
+def test_nothing_is_well_when_nothing_answers(run: Run):
+    ran = run("doctor", "--url", nowhere(), "--json")
+    assert ran.code == 1
+    assert ran.json()["ok"] is False
+    status, text = rows(ran)["gateway"]
+    assert status == "problem"
+    assert "toolyard dev" in text
+
+
+def test_a_gateway_that_is_not_ready_says_why(run: Run, server: Server):
+    server.tell("GET", "/readyz", {"status": "unavailable", "reason": "the broker is away"}, status=503)
+    status, text = rows(run("doctor", "--url", server.url, "--json"))["gateway"]
+    assert status == "problem"
+    assert "is not ready: the broker is away" in text
+
+
+def test_a_page_of_another_program_is_not_taken_for_a_reason(run: Run, server: Server):
+    server.tell("GET", "/readyz", body=b"<html>", status=500, kind="text/html")
+    assert "is not ready: HTTP 500" in rows(run("doctor", "--url", server.url, "--json"))["gateway"][1]
+
+
+def test_a_wrong_key_is_found(run: Run, server: Server):
+    server.tell("GET", "/readyz", READY)
+    server.refuse("GET", "/v1/tools", 401, "unauthenticated", "The key is not known.")
+    status, text = rows(run("doctor", "--url", server.url, "--key", "ty_x", "--json"))["gateway"]
+    assert status == "problem"
+    assert "unauthenticated: The key is not known." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TOOLYARD_DATABSE_URL", "x", "did you mean TOOLYARD_DATABASE_URL?"),
+        ("TOOLYARD_LOG_MAX_LAG", "soon", "TOOLYARD_LOG_MAX_LAG: 'soon' is not a duration"),
+        ("TOOLYARD_SIGNING_KEYS", "a:hunter2", "TOOLYARD_SIGNING_KEYS: "),
+        ("TOOLYARD_TRANSPORT_URL", "redis://u:hunter2@h", "TOOLYARD_TRANSPORT_URL: "),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+):
+    monkeypatch.setenv(name, value)
+    ran = run("doctor", "--url", nowhere(), "--json")
+    status, text = rows(ran)["settings"]
+    assert (ran.code, status) == (1, "problem")
+    assert expected in text
+    assert "hunter2" not in ran.out + ran.err
+
+
+def test_with_a_broker_every_part_is_asked(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("TOOLYARD_TRANSPORT_URL", f"amqp://user:hunter2@127.0.0.1:{free_port()}/")
+    monkeypatch.setenv("TOOLYARD_DATABASE_URL", f"sqlite:///{tmp_path / 'none.db'}")
+    server.tell("GET", "/readyz", READY)
+    server.tell("GET", "/v1/tools", TOOLS)
+    ran = run("doctor", "--url", server.url, "--worker", server.url, "--scheduler", nowhere(), "--json")
+    found = rows(ran)
+    assert {part: status for part, (status, _) in found.items()} == {
+        "settings": "ok",
+        "gateway": "ok",
+        "worker": "ok",
+        "scheduler": "problem",
+        "broker": "problem",
+        "database": "problem",
+    }
+    assert "toolyard scheduler" in found["scheduler"][1]
+    assert "TOOLYARD_TRANSPORT_URL" in found["broker"][1]
+    assert "hunter2" not in ran.out + ran.err
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [("3.10.8", "ok"), ("4.1.0", "ok"), ("3.9.29", "problem"), ("", "problem"), ("5.0.0", "problem")],
+)
+def test_the_brokers_version_is_judged(version: str, status: str):
+    assert doctor._version("RabbitMQ", version).status == status
+
+
+def test_a_driver_that_is_not_installed_is_a_finding():
+    found = doctor._driver("no_such_driver", "broker", "gateway")
+    assert (found.part, found.status) == ("broker", "problem")
+    assert "pip install 'toolyard[gateway]'" in found.advice

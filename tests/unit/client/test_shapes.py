@@ -1,0 +1,80 @@
+"""A call as its caller sees it: what it came to, and errors only for those who ask for its output."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.client.playing import call
+
+from toolyard.client import Call, CallFailed, CallUnfinished
+from toolyard.client.shapes import shaped
+from toolyard.contracts.calls import CallView, ErrorInfo, ResultView
+from toolyard.states import STATES, TERMINAL
+
+FAILED = call(
+    "failed",
+    error={"code": "upstream_error", "status": 502, "message": "It answered 500.", "model_message": "It failed."},
+)
+
+
+def made(**more: Any) -> Call:
+    return shaped(call(**more), Call)
+
+
+def test_times_are_times():
+    assert made().created_at == datetime(2027, 1, 15, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("result", "output"),
+    [
+        ({"content": "21", "structured": 21}, 21),
+        ({"content": "null", "structured": None}, None),
+        ({"content": "Sunny."}, "Sunny."),
+        ({"content": ""}, ""),
+    ],
+)
+def test_the_output_is_the_value_or_else_the_text(result: dict[str, Any], output: Any):
+    assert made(result=result).output() == output
+
+
+def test_a_call_that_failed_is_an_error_for_who_asks_for_its_output():
+    failed = shaped(FAILED, Call)
+    with pytest.raises(CallFailed, match=r"weather ended failed\. upstream_error: It answered 500") as caught:
+        failed.output()
+    assert caught.value.call is failed
+    with pytest.raises(CallFailed):
+        shaped(call("cancelled"), Call).raise_for_state()
+
+
+def test_a_call_that_goes_on_has_no_output_yet():
+    with pytest.raises(CallUnfinished, match="has not ended"):
+        shaped(call("running"), Call).output()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_call_has_ended_in_a_terminal_state(state: str):
+    found = shaped(call(state), Call)
+    assert (found.ended, found.succeeded) == (state in TERMINAL, state == "succeeded")
+
+
+def test_one_that_succeeded_is_given_back():
+    fine = made()
+    assert fine.raise_for_state() is fine
+
+
+def test_fields_of_a_later_version_are_passed_over():
+    assert shaped({**FAILED, "mood": "sour", "error": {**FAILED["error"], "mood": "sour"}}, Call).error is not None
+
+
+@pytest.mark.parametrize(
+    ("ours", "shown"),
+    [(Call, CallView), (shaped(FAILED, Call).error, ErrorInfo), (made().result, ResultView)],
+    ids=["call", "error", "result"],
+)
+def test_all_that_a_gateway_shows_is_there(ours: Any, shown: type[msgspec.Struct]):
+    kind = ours if isinstance(ours, type) else type(ours)
+    assert {field.name for field in msgspec.structs.fields(kind)} == {
+        field.name for field in msgspec.structs.fields(shown)
+    }

@@ -1,0 +1,204 @@
+"""Redaction: every form that a value may be written in, and nothing else."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, quote_plus, urlencode
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolyard.security.redaction import NOTHING, Redactor
+
+VALUE = "p@ss/w+rd=é 1"
+REDACTOR = Redactor({"TOKEN": VALUE})
+MARK = "[redacted:TOKEN]"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        VALUE,
+        quote(VALUE),
+        quote(VALUE, safe=""),
+        quote(VALUE, safe="").lower().replace("p%40", "p%40"),
+        quote_plus(VALUE),
+        base64.b64encode(VALUE.encode()).decode(),
+        base64.urlsafe_b64encode(VALUE.encode()).decode(),
+        json.dumps(VALUE)[1:-1],
+        msgspec.json.encode(VALUE).decode()[1:-1],
+    ],
+)
+def test_each_form_is_replaced(written):
+    said = REDACTOR.text(f"before {written} after")
+    assert MARK in said
+    assert "w+rd" not in said
+    assert said.startswith("before ")
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "user1:"])
+def test_a_value_inside_a_longer_base64_is_replaced(before):
+    whole = base64.b64encode(f"{before}{VALUE}@tail".encode()).decode()
+    assert MARK in REDACTOR.text(f"Basic {whole}")
+
+
+def test_json_stays_json():
+    raw = json.dumps({"a": [VALUE, {"k " + VALUE: 1}], "b": 1.5, "c": None}).encode()
+    assert msgspec.json.decode(REDACTOR.json(raw)) == {"a": [MARK, {f"k {MARK}": 1}], "b": 1.5, "c": None}
+
+
+def test_a_number_that_is_a_secret_becomes_a_text():
+    redactor = Redactor({"PIN": "4711"})
+    assert (
+        redactor.json(b'{"n":4711,"m":14711.5,"t":true}') == b'{"n":"[redacted:PIN]","m":"1[redacted:PIN].5","t":true}'
+    )
+
+
+def test_an_escaped_value_is_found_in_json():
+    redactor = Redactor({"PATH": "ab/cd"})
+    assert redactor.json(rb'["ab\/cd", "\u0061b\u002fcd"]') == b'["[redacted:PATH]","[redacted:PATH]"]'
+
+
+def test_json_without_a_value_is_left_as_it_is():
+    raw = b'{ "a" : 1.0 }'
+    assert REDACTOR.json(raw) is raw
+
+
+def test_json_too_deep_to_be_searched_is_not_let_through():
+    raw = b"[" * 900 + json.dumps(VALUE).encode() + b"]" * 900
+    assert b"w+rd" not in REDACTOR.json(raw)
+
+
+def test_short_values_are_not_looked_for():
+    assert Redactor({"A": "abc"}).text("abc") == "abc"
+    assert not Redactor({"A": "abc", "B": ""})
+
+
+def test_of_two_values_the_longer_one_is_replaced_first():
+    redactor = Redactor({"SHORT": "secret", "LONG": "secret-and-more"})
+    assert redactor.text("secret-and-more secret") == "[redacted:LONG] [redacted:SHORT]"
+
+
+def test_nothing_to_look_for_changes_nothing():
+    value: dict[str, Any] = {"a": [1]}
+    assert not NOTHING
+    assert NOTHING.text("a") == "a"
+    assert NOTHING.value(value) is value
+    assert NOTHING.json(b"{}") == b"{}"
+
+
+def test_a_value_that_is_no_unicode_is_replaced_too():
+    assert Redactor({"RAW": "abc\udcff"}).text("x abc\udcff") == "x [redacted:RAW]"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("Zm9v+/8xZm9vYmFy==", "/echo/Zm9v%2B%2F8xZm9vYmFy==/x"),
+        ("user:p@ss w0rd", "/echo/user:p@ss%20w0rd/x"),
+        ("user:p@ss w0rd", "?k=user:p@ss%20w0rd"),
+        ("user:p@ss w0rd", "?k=user%3ap@ss+w0rd"),
+        ("ab/cd&ef", "/echo/ab%2Fcd&ef/x"),
+        ("ab/cd&ef", "/echo/ab%252fcd%2526ef/x"),
+        ("abcd", "/%61b%63%64/"),
+        ("grün!", "/gr%c3%BCn!/"),
+        ("a%2Fb", "/a%252Fb/"),
+        ("a\\b\\\\c", r"/a%5Cb\%5cc/"),
+    ],
+)
+def test_a_value_is_found_in_any_percent_encoding(value: str, written: str):
+    before, _, after = Redactor({"T": value}).text(written).partition("[redacted:T]")
+    assert after in {"", "/x", "/"}
+    assert written.startswith(before)
+    assert before in {"/", "/echo/", "?k="}
+
+
+@pytest.mark.parametrize("value", ['p"q\\r1234', "a\nb\tc", "grün\U0001f600", "ab/cd", "\\\\\\\\", '\\"\\"'])
+def test_a_value_in_json_in_json_in_json_is_found(value: str):
+    redactor, text = Redactor({"T": value}), value
+    for _ in range(3):
+        text = json.dumps({"k": text})
+        assert "[redacted:T]" in redactor.text(text)
+        assert b"[redacted:T]" in redactor.json(text.encode())
+        assert msgspec.json.encode(redactor.value(json.loads(text))) == redactor.json(text.encode())
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "user1:"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_no_character_of_base64_that_holds_a_bit_of_the_value_is_left(before: str, encode: Any):
+    for value in ("ODD?", "ODD?>", "ODD?>\xff", "~~~~~~~"):
+        whole = encode(f"{before}{value}".encode()).decode()
+        kept = whole[: len(before.encode()) * 8 // 6]
+        assert Redactor({"ODD": value}).text(f"Basic {whole}.") == f"Basic {kept}[redacted:ODD]."
+        assert Redactor({"ODD": value}).text(quote(whole, safe="") + ".") == f"{kept}[redacted:ODD]."
+
+
+def test_a_value_under_a_name_that_stands_there_twice_is_not_let_through():
+    assert VALUE.encode() not in REDACTOR.json(json.dumps({"a": VALUE, "b": 1}).replace('"b"', '"a"').encode())
+
+
+@pytest.mark.parametrize("text", ["\\" * 20_000, "%25" * 20_000, "%" * 20_000, "A" * 20_000, '\\"' * 20_000])
+def test_a_text_made_to_be_searched_slowly_is_searched(text: str):
+    redactor = Redactor(
+        {"A": "\\" * 8 + "x", "B": "%25%25%25x", "C": '\\"\\"\\"\\"x', "D": "AAAAAAAx", "E": "\0\0\0\0x"}
+    )
+    assert redactor.text(text) == text
+
+
+_SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=40) | st.text(
+    'abXYZ019/+&=%é "\\\n2fFu', min_size=4, max_size=40
+)
+_BESIDE = st.binary(max_size=7)
+
+
+def _percent_mix(data: st.DataObject, value: str) -> str:
+    ways: dict[str, Callable[[str], str]] = {
+        "plain": str,
+        "upper": _hex,
+        "lower": lambda sign: _hex(sign).lower(),
+        "plus": lambda s: "+" if s == " " else s,
+    }
+    kinds = data.draw(st.lists(st.sampled_from(sorted(ways)), min_size=len(value), max_size=len(value)))
+    return "".join(ways[kind](sign) for kind, sign in zip(kinds, value, strict=True))
+
+
+def _hex(sign: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in sign.encode())
+
+
+@given(st.data(), _SECRETS)
+def test_no_way_of_writing_a_value_survives(data: st.DataObject, value: str):
+    before, after = data.draw(_BESIDE), data.draw(_BESIDE)
+    once = json.dumps(value, ensure_ascii=data.draw(st.booleans()))[1:-1]
+    whole = before + value.encode() + after
+    written = {
+        "plain": value,
+        "quoted": quote(value, safe=""),
+        "percent": _percent_mix(data, value),
+        "json": once,
+        "json twice": json.dumps(once, ensure_ascii=data.draw(st.booleans()))[1:-1],
+        "base64": base64.b64encode(whole).decode(),
+        "base64 for URLs": base64.urlsafe_b64encode(whole).decode().rstrip("="),
+    }
+    redactor = Redactor({"T": value})
+    for way, text in written.items():
+        shown = redactor.text(f"<{text}>")
+        assert "[redacted:T]" in shown, way
+        assert text not in shown.replace("[redacted:T]", "\0|\0"), way
+        assert "[redacted:T]" in msgspec.json.decode(redactor.json(msgspec.json.encode([f"<{text}>"])))[0], way
+
+
+@given(st.text('abcXYZ/+&=%é "\\\n', min_size=4), st.text("0123 "), st.text("0123 "))
+def test_a_value_never_survives(value: str, before: str, after: str):
+    redactor = Redactor({"T": value})
+    for text in (
+        f"{before}{value}{after}",
+        urlencode({"k": before + value}),
+        base64.b64encode(value.encode()).decode(),
+    ):
+        assert "[redacted:T]" in redactor.text(text)
+    raw = msgspec.json.encode({"k": [before + value + after]})
+    assert value not in msgspec.json.decode(redactor.json(raw))["k"][0]
