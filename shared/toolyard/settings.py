@@ -29,7 +29,9 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_SECRETS_KEY": "the key that secrets are encrypted with at rest",
     "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
     "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256)",
-    "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which the sandbox pool does not start",
+    "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
+    "(container)",
+    "TOOLYARD_SANDBOX_MEMORY": "MiB that the memory limits of the sandboxed calls of one worker may add up to (1024)",
     "TOOLYARD_RETENTION": "how long ended calls are kept, in seconds or as 30d, 12h (30d)",
     "TOOLYARD_LOG_MAX_LAG": "how far the ledger may fall behind, in seconds or as 15m (15m)",
     "TOOLYARD_CONSUMER_TIMEOUT": "the broker's consumer_timeout, in seconds or as 30m; longer attempts need it raised",

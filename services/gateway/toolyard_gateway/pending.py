@@ -66,6 +66,7 @@ def row_answer(row: CallRow) -> Answer:
         finished_at=row.finished_at,
         result=row.result,
         error=row.error,
+        report=row.report,
     )
     return answer_of(row.call, view, terminal=is_terminal(row.state))
 

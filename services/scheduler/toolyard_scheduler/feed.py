@@ -226,6 +226,7 @@ def _details(event: CallEvent) -> dict[str, Any]:
             "effect": event.effect,
             "result": None if event.result is None else _shown(event.result),
             "error": event.error,
+            "report": event.report,
             "started_at": None if event.started_at is None else rfc3339(event.started_at),
             "finished_at": rfc3339(event.finished_at),
         }
@@ -276,8 +277,8 @@ def _told(
 
 
 def _encoded(view: EventView) -> bytes:
-    """The view; without a result that no page could carry: it can be read with its call."""
+    """The view; without what no page could carry: it can be read with its call."""
     body = encode_json(view)
     if len(body) <= MAX_EVENT:
         return body
-    return encode_json(structs.replace(view, data=structs.replace(view.data, result=None)))
+    return encode_json(structs.replace(view, data=structs.replace(view.data, result=None, report=None)))

@@ -71,6 +71,7 @@ def _end(row: LedgerRow, event: Ended) -> Meaning:
     if not rows.close(row, state, event.finished_at, event.sequence):
         return "impossible"
     row.effect, row.result, row.error = effect, event.result, event.error
+    row.report = event.report or row.report  # the scheduler's word has none: its attempt's is kept
     return "end"
 
 
@@ -86,6 +87,7 @@ def _failed(row: LedgerRow, event: Ended, around: Around) -> Meaning:
     if row.doomed is not None:
         verdicts.settle(row, row.doomed, at, running=False)
         return "not_retried"
+    row.report = event.report
     pause = pause_after(call, event.attempt, event.error)
     may = at + pause < call.deadline and may_follow(call, event.attempt, event.error, event.effect)
     if may and around.budget.spend(event.org, event.tool, around.now):

@@ -92,6 +92,25 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "" if isinstance(self.structured, UnsetType) else bytes(self.structured).decode()
 
 
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker noted of an attempt beside its outcome; what its kind does not count is left out.
+
+    Attributes:
+        logs: what the tool printed, without secrets, as much of it as is kept.
+        isolation: how well it was locked up, in the words of `toolyard.sandbox.jail.levels.Level`.
+        peak_memory_bytes: resident at most, beyond what its process had before it ran.
+        output_bytes: of what it returned, before anything was made of it.
+        requests: that it made.
+    """
+
+    logs: str = ""
+    isolation: Word | None = None
+    cpu_seconds: Seconds | None = None
+    peak_memory_bytes: LongNumber | None = None
+    output_bytes: LongNumber | None = None
+    requests: Number | None = None
+
+
 class ErrorInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A failure that a caller and a model must see. Stack traces and secrets never stand here."""
 
@@ -147,6 +166,7 @@ class CallView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_id: str
     result: "ResultView | None" = None
     error: ErrorInfo | None = None
+    report: Report | None = None
     user: str | None = None
     conversation: str | None = None
     context: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Pool, Time, Word
-from toolyard.contracts.calls import VERSION, Call, ErrorInfo, Result
+from toolyard.contracts.calls import VERSION, Call, ErrorInfo, Report, Result
 from toolyard.states import Effect, State
 
 
@@ -84,6 +84,7 @@ class Ended(CallEvent, frozen=True, kw_only=True, omit_defaults=True):
     """An outcome: how an attempt, and mostly the call, ended.
 
     Attributes:
+        report: of the attempt that ended so; absent in the scheduler's word.
         by: who says so. The scheduler's verdicts outrank a worker's report for a gateway past ``ending``.
         started_at: when the attempt started, or the call's first one in the scheduler's word; absent where none did.
         announced: its worker has published `Started` for it; if not, this is the first that anybody hears of its start.
@@ -95,6 +96,7 @@ class Ended(CallEvent, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: Time
     result: Result | None = None
     error: ErrorInfo | None = None
+    report: Report | None = None
     started_at: Time | None = None
     announced: bool = False
     worker: Name | None = None

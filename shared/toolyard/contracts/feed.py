@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Self
 from msgspec import Raw, Struct
 
 from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Seconds, Time, Word
-from toolyard.contracts.calls import ErrorInfo, ResultView
+from toolyard.contracts.calls import ErrorInfo, Report, ResultView
 from toolyard.states import Effect, State
 
 #: What a follower may be told of a call; the words of the surface's lifecycle events that mean something outside.
@@ -177,7 +177,7 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an event says of its call. Times are RFC 3339; arguments are not told.
 
     Attributes:
-        effect: with an end, a failed attempt and a late result.
+        effect: with an end, a failed attempt and a late result; ``report`` too, where its worker made one.
         reason: what a parked call waits for. ``due_at``: until when, where that is known.
         ends_at: with ``soft_timeout``: when the attempt is stopped.
     """
@@ -195,6 +195,7 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     effect: Effect | None = None
     result: ResultView | None = None
     error: ErrorInfo | None = None
+    report: Report | None = None
     started_at: str | None = None
     finished_at: str | None = None
     reason: str | None = None

@@ -3,7 +3,7 @@
 The gateway's registry makes them from what authors send; executors read the binding of a call's pinned version.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -67,15 +67,39 @@ class HttpBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     allowed_hosts: tuple[str, ...] = ()
 
 
+#: What a sandboxed call may use where its binding does not say: memory beyond what its process has before it runs
+#: (MiB), what it returns and what it prints (KiB), and requests.
+MEMORY_LIMIT: Final = 128
+OUTPUT_LIMIT: Final = 1_024
+PRINT_LIMIT: Final = 64
+REQUEST_LIMIT: Final = 10
+
+
 class SandboxBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="sandbox"):
-    """A Python function of the author, ``execute_tool(parameters, context)``."""
+    """A Python function of the author, ``execute_tool(parameters, context)``.
+
+    Attributes:
+        allowed_imports: the modules that it may import; ``None`` for every one that cannot reach the network.
+        execution_timeout: seconds that it may run; ``None`` for as long as the attempt may take.
+        memory_limit_mb: MiB, and the three limits below KiB or requests; ``None`` takes the default above.
+        environment_variables: names of secrets of the org that it is given, and nobody else.
+        allowed_hosts: where its requests may go; empty for nowhere.
+    """
 
     code: str
-    allowed_imports: tuple[str, ...] = ()
+    allowed_imports: tuple[str, ...] | None = None
     execution_timeout: float | None = None
     memory_limit_mb: int | None = None
     environment_variables: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    output_limit_kb: int | None = None
+    print_limit_kb: int | None = None
+    request_limit: int | None = None
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether it can send requests."""
+        return "requests" in (self.allowed_imports or ())
 
 
 class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="lambda"):
@@ -157,7 +181,7 @@ def effective_annotations(spec: ToolSpec) -> Annotations:
     """
     said, binding = spec.annotations, spec.binding
     reads = isinstance(binding, HttpBinding) and binding.method in {"GET", "HEAD"}
-    pure = isinstance(binding, SandboxBinding) and "requests" not in binding.allowed_imports
+    pure = isinstance(binding, SandboxBinding) and not binding.reaches_out
     return Annotations(
         read_only=reads if said.read_only is None else said.read_only,
         idempotent=pure if said.idempotent is None else said.idempotent,

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Raw
 
 from toolyard.clock import rfc3339
-from toolyard.contracts.calls import Call, CallView, ErrorInfo, Result, ResultView
+from toolyard.contracts.calls import Call, CallView, ErrorInfo, Report, Result, ResultView
 from toolyard.contracts.events import End, attempts_of, end_state
 from toolyard.states import Effect, State
 
@@ -30,6 +30,7 @@ def call_view(
     finished_at: float | None = None,
     result: Result | None = None,
     error: ErrorInfo | None = None,
+    report: Report | None = None,
     arguments: Raw | None = None,
     deduplicated: bool = False,
 ) -> CallView:
@@ -49,6 +50,7 @@ def call_view(
         trace_id=trace_id(call.traceparent),
         result=None if result is None else result_view(result),
         error=error,
+        report=report,
         user=call.user,
         conversation=call.conversation,
         context=call.context,
@@ -70,6 +72,7 @@ def ended_view(call: Call, end: End) -> CallView:
         finished_at=end.finished_at,
         result=end.result,
         error=end.error,
+        report=end.report,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from toolyard.contracts.calls import Call, ErrorInfo, Result
+from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
 from toolyard.contracts.tools import ToolSpec
 from toolyard.errors import StoreError
 from toolyard.states import Effect, State
@@ -39,6 +39,7 @@ class CallRow:
     finished_at: float | None = None
     result: Result | None = None
     error: ErrorInfo | None = None
+    report: Report | None = None
     ending: bool = False
 
 

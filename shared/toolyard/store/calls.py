@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, Double, case, func, literal, null, select, tuple_, union_all
 
-from toolyard.contracts.calls import Call, ErrorInfo, Result
+from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
 from toolyard.states import State, is_terminal
 from toolyard.store.base import CallFilter, CallRow, Page, PoolLoad, UnfinishedCall
 from toolyard.store.database import Database
@@ -19,6 +19,7 @@ from toolyard.store.values import clean, read_cursor, write_cursor
 _call = msgspec.json.Decoder(Call)
 _result = msgspec.json.Decoder(Result)
 _error = msgspec.json.Decoder(ErrorInfo)
+_report = msgspec.json.Decoder(Report)
 
 COLUMNS: Final = (
     calls.c.call,
@@ -29,6 +30,7 @@ COLUMNS: Final = (
     calls.c.finished_at,
     calls.c.result,
     calls.c.error,
+    calls.c.report,
     calls.c.ending,
 )
 
@@ -73,7 +75,7 @@ _LITE_OUTLINE: Final = f"{_OUTLINE} IN (SELECT value FROM json_each(?))"  # noqa
 
 def read_row(row: Sequence[Any]) -> CallRow:
     """A row of `COLUMNS`, decoded."""
-    call, state, effect, attempts, started_at, finished_at, result, error, ending = row[: len(COLUMNS)]
+    call, state, effect, attempts, started_at, finished_at, result, error, report, ending = row[: len(COLUMNS)]
     return CallRow(
         call=_call.decode(call),
         state=state,
@@ -83,6 +85,7 @@ def read_row(row: Sequence[Any]) -> CallRow:
         finished_at=finished_at,
         result=None if result is None else _result.decode(result),
         error=None if error is None else _error.decode(error),
+        report=None if report is None else _report.decode(report),
         ending=ending,
     )
 

@@ -271,11 +271,9 @@ def _given(call: Call | None) -> tuple[Any, ...]:
     )
 
 
-def _outcome(row: LedgerRow) -> tuple[str | None, str | None]:
-    return (
-        None if row.result is None else json_text(row.result),
-        None if row.error is None else json_text(row.error),
-    )
+def _outcome(row: LedgerRow) -> tuple[str | None, ...]:
+    parts = (row.result, row.error, row.report)
+    return tuple(None if part is None else json_text(part) for part in parts)
 
 
 def _expect_one(changed: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, Literal
 
-from toolyard.contracts.calls import Call, ErrorInfo, Result
+from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
 from toolyard.states import Effect, State
 from toolyard.store.ledger_sql import ASIDE
 
@@ -43,6 +43,7 @@ class LedgerRow:
         call: what is to be written of the call itself; ``None`` leaves what is there.
         result: what is to be written; ``None`` leaves what is there.
         error: what is to be written; ``None`` leaves what is there.
+        report: what is to be written; ``None`` leaves what is there.
         new: there is no row yet.
         changed: there is something to write.
         known: the call, loaded where a record's meaning depends on it.
@@ -80,6 +81,7 @@ class LedgerRow:
     call: Call | None = None
     result: Result | None = None
     error: ErrorInfo | None = None
+    report: Report | None = None
     new: bool = False
     changed: bool = False
     known: Call | None = field(default=None, compare=False)

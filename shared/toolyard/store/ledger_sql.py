@@ -24,7 +24,7 @@ _LIVE: Final = (
     ("late_results", "integer"),
     ("submitters", "integer"),
 )
-_OUTCOME: Final = (("result", "text"), ("error", "text"))
+_OUTCOME: Final = (("result", "text"), ("error", "text"), ("report", "text"))
 #: What only calls out of the ordinary have: written only where it changed.
 ASIDE: Final = (
     ("holder", "text"),
@@ -98,8 +98,8 @@ def _lite_update(columns: Sequence[tuple[str, str]]) -> str:
 class Statements(NamedTuple):
     """The two statements that write calls: of all columns, or without those of calls out of the ordinary.
 
-    Parameters of ``insert``: what is `GIVEN`, live, aside if any, result, error. Of ``update``: live, aside if any,
-    result, error, call id.
+    Parameters of ``insert``: what is `GIVEN`, live, aside if any, outcome. Of ``update``: live, aside if any,
+    outcome, call id. The outcome is result, error, report.
     """
 
     insert: str

@@ -56,6 +56,7 @@ calls = Table(
     Column("call", Text, nullable=False),
     Column("result", Text),
     Column("error", Text),
+    Column("report", Text),
     # What follows is touched by calls that are out of the ordinary alone; `toolyard.store.ledger_rows` tells the words.
     Column("holder", Text),
     Column("fence", Integer, nullable=False, server_default="0"),

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from toolyard.contracts.calls import Call, Result, error_info
+from toolyard.contracts.calls import Call, Report, Result, error_info
 from toolyard.contracts.tools import HttpBinding, ToolSpec
 from toolyard.errors import LedgerMoved, Refused, StoreError
 from toolyard.store.base import CallFilter, KeyRow
@@ -296,15 +296,27 @@ class CallsOfAStore:
         assert two is not None
         assert (two.state, two.error) == ("failed", error)
 
-    def test_a_later_change_leaves_the_result_as_it_is(self, store: Store) -> None:
+    def test_what_a_worker_noted_is_kept_with_the_end(self, store: Store) -> None:
+        save(store, a_row(a_call("c1")), a_row(a_call("c2")))
+        report = Report(logs="a\x00b \U0001f680", isolation="full", cpu_seconds=0.5, requests=0)
+        save(store, a_change("c1", state="failed", report=report, finished_at=9.5))
+
+        one, two = store.calls.get("default", "c1"), store.calls.get("default", "c2")
+
+        assert one is not None
+        assert one.report == report
+        assert two is not None
+        assert two.report is None
+
+    def test_a_later_change_leaves_result_and_report_as_they_are(self, store: Store) -> None:
         end: dict[str, Any] = {"state": "succeeded", "finished_at": 9.5}
-        save(store, a_row(a_call("c1"), result=Result(content="told"), **end))
+        save(store, a_row(a_call("c1"), result=Result(content="told"), report=Report(logs="printed"), **end))
         save(store, a_change("c1", late_results=1, **end))
 
         row = store.calls.get("default", "c1")
 
         assert row is not None
-        assert row.result == Result(content="told")
+        assert (row.result, row.report) == (Result(content="told"), Report(logs="printed"))
 
     def test_what_a_call_asked_is_filled_in_later(self, store: Store) -> None:
         save(store, a_row(a_call("c1", arguments={}, principal="", conversation=None), log_offset=None))

@@ -10,7 +10,7 @@ from tests.support.ledger import ENVELOPE, NOW, Said, Story, pause, records_of
 from tests.unit.scheduler.feed_reader import Reader, opened, outline
 
 from toolyard.contracts import codec
-from toolyard.contracts.calls import Result, error_info
+from toolyard.contracts.calls import Report, Result, error_info
 from toolyard.contracts.events import WITHDRAWN, Claimed, Parked, SoftTimeout
 from toolyard.contracts.feed import Cursor, EventView, FeedItem, Interest
 from toolyard.transport.base import Message
@@ -97,6 +97,12 @@ def test_what_happens_to_a_call_is_told_in_its_order():
     assert (data.started_at, data.finished_at) == ("2027-01-15T08:00:01.000Z", "2027-01-15T08:00:09.000Z")
     assert view(items[2]).data.ends_at == "2027-01-15T08:00:10.000Z"
     assert {item.conversation for item in items} == {"talk"}
+
+
+def test_what_the_worker_noted_is_told_with_the_end():
+    noted = Report(logs="printed", isolation="full", requests=2)
+
+    assert view(told(STORY.accepted(), STORY.ended(report=noted))[-1]).data.report == noted
 
 
 @pytest.mark.parametrize("state", ["failed", "timed_out", "expired", "cancelled", "rejected"])

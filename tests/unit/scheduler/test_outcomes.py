@@ -5,7 +5,7 @@ import pytest
 from tests.support.ledger import NOW, Story
 from tests.unit.scheduler.test_claims import row_of, words
 
-from toolyard.contracts.calls import error_info
+from toolyard.contracts.calls import Report, error_info
 from toolyard.contracts.events import ENDS, End
 from toolyard.contracts.tools import RetryPolicy
 from toolyard.states import State
@@ -104,3 +104,20 @@ def test_a_worker_whose_clock_is_behind_keeps_its_attempt_as_long_as_any():
     row = row_of(STORY.accepted(), STORY.claim(at=-NOW))
 
     assert row.runs_until == NOW + 10_000.0 + 30.0 + 5.0
+
+
+# ---- what a worker noted ------------------------------------------------------------------------------
+NOTED = Report(logs="printed", isolation="full")
+
+
+def test_what_the_worker_noted_is_kept_with_the_end():
+    assert row_of(STORY.accepted(), STORY.ended(report=NOTED)).report == NOTED
+
+
+def test_what_the_worker_noted_of_the_last_attempt_outlives_the_ledgers_verdict():
+    story = Story(retry=RetryPolicy(max_attempts=1))
+    row = row_of(story.accepted(), msgspec.structs.replace(broke(story, None), report=NOTED))
+    assert (row.settled, row.report) == (True, NOTED)
+
+    row = row_of(story.accepted(), msgspec.structs.replace(broke(story, None), report=NOTED), story.verdict("failed"))
+    assert (row.state, row.report) == ("failed", NOTED)

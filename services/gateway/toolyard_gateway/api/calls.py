@@ -75,7 +75,7 @@ async def post_call(request: Request) -> Response:
     operation_id="make_call",
     summary="Make a call",
     response_model=CallModel,
-    responses=ACCEPTED | problems.document(400, 403, 404, 409, 413, 415),
+    responses=ACCEPTED | problems.document(403, 404, 409, 413, 415),
     openapi_extra=takes(CallRequest, headers.PREFER, headers.IDEMPOTENCY_KEY),
 )
 async def _documented_post_call(request: Request, _: Caller) -> Response:
@@ -129,7 +129,7 @@ def call_response(answer: Answer, wait: float | None) -> Response:
     operation_id="make_calls",
     summary="Make many calls",
     response_model=BatchAnswer,
-    responses=problems.document(400, 403, 413, 415),
+    responses=problems.document(403, 413, 415),
     openapi_extra=takes(BatchRequest, headers.PREFER, headers.BATCH_KEY),
 )
 async def post_batch(request: Request, principal: Caller, known: Known) -> Response:

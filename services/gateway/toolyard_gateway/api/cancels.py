@@ -30,7 +30,7 @@ MAX_COUNTED: Final = 10_000
     operation_id="cancel_calls",
     summary="Cancel a conversation",
     response_model=Cancelled,
-    responses=problems.document(400, 403, 413, 415),
+    responses=problems.document(403, 413, 415),
     openapi_extra=takes(CancelRequest),
 )
 async def cancel_calls(request: Request, principal: Caller, known: Known) -> Response:
@@ -58,7 +58,7 @@ async def _open_calls(known: Parts, org: str, conversation: str) -> set[str]:
     operation_id="cancel_call",
     summary="Cancel a call",
     response_model=CallModel,
-    responses=ACCEPTED | problems.document(400, 403, 404, 409, 413, 415),
+    responses=ACCEPTED | problems.document(403, 404, 409, 413, 415),
     openapi_extra={"parameters": [headers.CANCEL_PREFER]},
 )
 async def cancel_call(call_id: str, request: Request, principal: Caller, known: Known) -> Response:

@@ -26,7 +26,7 @@ async def livez() -> Response:
     operation_id="readyz",
     summary="Is the gateway ready?",
     response_model=Ready,
-    responses={503: problems.document()[503]},
+    responses={400: problems.document()[400], 503: problems.document()[503]},
 )
 async def readyz(known: Known) -> Response:
     """Whether calls are taken and answered here at this moment."""

@@ -28,7 +28,7 @@ Org = Annotated[str | None, Query(pattern=ORG, description="Another org; only fo
     summary="Create an API key",
     status_code=201,
     response_model=NewKey,
-    responses=problems.document(400, 403, 409, 413, 415),
+    responses=problems.document(403, 409, 413, 415),
     openapi_extra=takes(KeyRequest, headers.IDEMPOTENCY_KEY),
 )
 async def create_key(request: Request, principal: Caller, known: Known) -> Response:

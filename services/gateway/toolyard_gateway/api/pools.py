@@ -23,8 +23,8 @@ router = APIRouter(tags=["pools"])
 
 Name = Annotated[str, Path(max_length=200)]
 Kind = Literal["tool", "pool", "org"]
-_ANSWERS: Final = problems.document(400, 403, 413, 415)
-_NAMED: Final = problems.document(400, 403, 404, 413, 415)
+_ANSWERS: Final = problems.document(403, 413, 415)
+_NAMED: Final = problems.document(403, 404, 413, 415)
 
 
 async def _may_pause(request: Request, principal: Caller) -> None:

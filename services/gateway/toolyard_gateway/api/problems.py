@@ -117,12 +117,12 @@ async def _on_defect(request: Request, error: Exception) -> Response:
 
 
 def document(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals of an operation for OpenAPI; 401, 422, 500 and 503 belong to every one."""
+    """The refusals of an operation for OpenAPI; 400, 401, 422, 500 and 503 belong to every one."""
     return {
         status: {
             "description": ", ".join(f"`{code}`" for code, entry in CODES.items() if entry.status == status)
             or HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
         }
-        for status in sorted({401, 422, 500, 503, *statuses})
+        for status in sorted({400, 401, 422, 500, 503, *statuses})
     }

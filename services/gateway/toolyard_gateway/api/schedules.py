@@ -35,7 +35,7 @@ _ETAG: Final[dict[str, Any]] = {
     summary="Create a schedule",
     status_code=201,
     response_model=ScheduleModel,
-    responses={201: _ETAG, **problems.document(400, 403, 404, 409, 413, 415)},
+    responses={201: _ETAG, **problems.document(403, 404, 409, 413, 415)},
     openapi_extra=takes(ScheduleDefinition, headers.IDEMPOTENCY_KEY),
 )
 async def create_schedule(request: Request, principal: Caller, known: Known) -> Response:
@@ -101,7 +101,7 @@ async def get_schedule(name: Name, principal: Caller, known: Known) -> Response:
     operation_id="replace_schedule",
     summary="Replace a schedule",
     response_model=ScheduleModel,
-    responses={200: _ETAG, **problems.document(400, 403, 404, 412, 413, 415)},
+    responses={200: _ETAG, **problems.document(403, 404, 412, 413, 415)},
     openapi_extra=takes(ScheduleDefinition, headers.IF_MATCH),
 )
 async def replace_schedule(name: Name, request: Request, principal: Caller, known: Known) -> Response:

@@ -41,7 +41,7 @@ _ETAG: Final[dict[str, Any]] = {
     summary="Create a tool",
     status_code=201,
     response_model=ToolModel,
-    responses={201: _ETAG, **problems.document(400, 403, 409, 413, 415)},
+    responses={201: _ETAG, **problems.document(403, 409, 413, 415)},
     openapi_extra=takes(ToolDefinition, headers.IDEMPOTENCY_KEY),
 )
 async def create_tool(request: Request, principal: Caller, known: Known) -> Response:
@@ -76,7 +76,7 @@ async def _create(known: Parts, org: str, spec: ToolSpec, *, repeated: bool) -> 
     operation_id="validate_tool",
     summary="Check a definition",
     response_model=ValidTool,
-    responses=problems.document(400, 403, 413, 415),
+    responses=problems.document(403, 413, 415),
     openapi_extra=takes(ToolDefinition),
 )
 async def validate_tool(request: Request, principal: Caller, known: Known) -> Response:
@@ -166,7 +166,7 @@ async def list_versions(
     operation_id="replace_tool",
     summary="Replace a tool",
     response_model=ToolModel,
-    responses={200: _ETAG, **problems.document(400, 403, 404, 412, 413, 415)},
+    responses={200: _ETAG, **problems.document(403, 404, 412, 413, 415)},
     openapi_extra=takes(ToolDefinition, headers.IF_MATCH),
 )
 async def replace_tool(name: Name, request: Request, principal: Caller, known: Known) -> Response:
@@ -182,7 +182,7 @@ async def replace_tool(name: Name, request: Request, principal: Caller, known: K
     operation_id="change_tool",
     summary="Change a tool",
     response_model=ToolModel,
-    responses={200: _ETAG, **problems.document(400, 403, 404, 412, 413, 415)},
+    responses={200: _ETAG, **problems.document(403, 404, 412, 413, 415)},
     openapi_extra=headers.MERGE_PATCH,
 )
 async def change_tool(name: Name, request: Request, principal: Caller, known: Known) -> Response:
@@ -226,7 +226,7 @@ async def delete_tool(name: Name, request: Request, principal: Caller, known: Kn
     operation_id="test_tool",
     summary="Try a tool out",
     response_model=CallModel,
-    responses=ACCEPTED | problems.document(400, 403, 404, 409, 413, 415),
+    responses=ACCEPTED | problems.document(403, 404, 409, 413, 415),
     openapi_extra=takes(CallOptions, headers.PREFER, headers.IDEMPOTENCY_KEY),
 )
 async def test_tool(name: Name, request: Request, principal: Caller, known: Known) -> Response:

@@ -24,7 +24,7 @@ _KEY = headers.IDEMPOTENCY_KEY | {
     operation_id="take_turn",
     summary="Run the tool calls of a message",
     response_model=TurnAnswer,
-    responses=problems.document(400, 413, 415),
+    responses=problems.document(413, 415),
     openapi_extra=takes(TurnRequest, _KEY),
 )
 async def post_turn(request: Request, principal: Caller, known: Known) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw, structs
 
 from toolyard.contracts import codec, control, events, feed, tools
-from toolyard.contracts.calls import Call, CallMessage, Result, error_info
+from toolyard.contracts.calls import Call, CallMessage, Report, Result, error_info
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "v1"
 
@@ -41,6 +41,9 @@ SANDBOX_FULL = tools.SandboxBinding(
     memory_limit_mb=128,
     environment_variables=("REGION",),
     allowed_hosts=("api.example.com",),
+)
+SANDBOX_BOUNDED = structs.replace(
+    SANDBOX_FULL, allowed_imports=(), output_limit_kb=256, print_limit_kb=16, request_limit=3
 )
 LAMBDA_FULL = tools.LambdaBinding(
     function_name="price-list",
@@ -202,6 +205,17 @@ EVENTS: dict[str, events.Event] = {
     ),
     "rejected_minimal": events.Rejected(**_MINIMAL_END, effect="none"),
 }
+REPORT_FULL = Report(
+    logs="3 cities\nzwölf Grad",
+    isolation="full",
+    cpu_seconds=0.0125,
+    peak_memory_bytes=1_310_720,
+    output_bytes=27,
+    requests=2,
+)
+EVENTS |= {
+    f"{state}_reported": end(**_MINIMAL_END, effect="done", report=REPORT_FULL) for state, end in events.ENDS.items()
+}
 EVENTS |= {f"{state}_announced": end(**_FULL_END, effect="done", announced=True) for state, end in events.ENDS.items()}
 
 # ---- control ----------------------------------------------------------------------------------
@@ -311,6 +325,7 @@ def _samples() -> list[Sample]:
         Sample("pinned_minimal", PINNED_MINIMAL, codec.decode_pinned),
         Sample("spec_http", spec_full(HTTP_FULL), codec.decode_spec),
         Sample("spec_sandbox", spec_full(SANDBOX_FULL), codec.decode_spec),
+        Sample("spec_sandbox_bounded", spec_full(SANDBOX_BOUNDED), codec.decode_spec),
         Sample("spec_lambda", spec_full(LAMBDA_FULL), codec.decode_spec),
         Sample("spec_arcade", spec_full(ARCADE_FULL), codec.decode_spec),
         Sample("spec_minimal", SPEC_MINIMAL, codec.decode_spec),

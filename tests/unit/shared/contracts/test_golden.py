@@ -8,7 +8,7 @@ from tests.unit.shared.contracts import samples
 from tests.unit.shared.contracts.samples import GOLDEN, SAMPLES, VERSIONED, Sample, golden
 
 from toolyard.contracts import codec, control, events, feed, tools
-from toolyard.contracts.calls import Call, CallMessage, ErrorInfo, Result
+from toolyard.contracts.calls import Call, CallMessage, ErrorInfo, Report, Result
 from toolyard.errors import ContractError
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=[sample.file for sample in SAMPLES])
@@ -61,9 +61,9 @@ FULL = [
         samples.CALL_SCHEDULED,
         samples.PINNED_FULL,
         samples.HTTP_FULL,
-        samples.SANDBOX_FULL,
+        samples.SANDBOX_BOUNDED,
     ),
-    *(samples.LAMBDA_FULL, samples.ARCADE_FULL, samples.ERROR_FULL, samples.RESULT_FULL),
+    *(samples.LAMBDA_FULL, samples.ARCADE_FULL, samples.ERROR_FULL, samples.RESULT_FULL, samples.REPORT_FULL),
     samples.spec_full(samples.HTTP_FULL),
 ]
 CONTRACTS = [
@@ -71,7 +71,7 @@ CONTRACTS = [
     *control.Control.__args__,
     *tools.Binding.__args__,
     *(feed.FeedAsked, feed.FeedPage, feed.FeedItem, feed.Interest),
-    *(control.Heartbeat, Call, CallMessage, ErrorInfo, Result, tools.ToolSpec, tools.PinnedTool),
+    *(control.Heartbeat, Call, CallMessage, ErrorInfo, Result, Report, tools.ToolSpec, tools.PinnedTool),
 ]
 
 

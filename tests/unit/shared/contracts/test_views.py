@@ -49,6 +49,12 @@ def test_nothing_of_the_inside_is_shown():
     assert not inside & shown(call_view(CALL_FULL, state="queued")).keys()
 
 
+def test_what_the_worker_noted_is_shown_where_there_is_something():
+    end = EVENTS["succeeded_reported"]
+    assert isinstance(end, events.End)
+    assert shown(ended_view(CALL_MINIMAL, end))["report"] == shown(samples.REPORT_FULL)
+
+
 def test_arguments_may_be_given_as_their_bytes():
     assert shown(call_view(CALL_FULL, state="queued", arguments=Raw(b'{"as":"sent"}')))["arguments"] == {"as": "sent"}
 
