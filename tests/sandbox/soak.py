@@ -99,7 +99,7 @@ async def soak(runs: int, *, kills: int, servers: int) -> Outcome:
 
 
 def _explained(verdict: Verdict, expected: str) -> bool:
-    killed = verdict.how == "crashed" and (verdict.signal == signal.SIGKILL or "fork server ended" in verdict.reason)
+    killed = verdict.how == "lost" or (verdict.how == "crashed" and verdict.signal == signal.SIGKILL)
     return verdict.how == expected or killed
 
 

@@ -140,7 +140,7 @@ async def test_the_death_of_the_fork_server_ends_the_runs_that_had_begun_and_no_
     os.kill(server, signal.SIGKILL)
 
     verdict = await running
-    assert (verdict.how, verdict.signal, verdict.reason) == ("crashed", None, "its fork server ended, and it with it")
+    assert (verdict.how, verdict.signal, verdict.reason) == ("lost", None, "its fork server ended, and it with it")
     await ended(server, child)
     for number, each in enumerate(waiting):
         found = await each
@@ -248,7 +248,7 @@ async def test_stopping_ends_runs_and_tells_those_that_wait():
 
     await jail.stop()
 
-    assert (await running).how == "crashed"
+    assert (await running).how == "lost"
     with pytest.raises(ServerLost):
         await waiting
     await ended(child)

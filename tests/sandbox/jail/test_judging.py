@@ -47,7 +47,7 @@ def test_a_silent_end_is_told_by_the_kernel(status: int, cpu: float, how: str, n
 def test_without_the_fork_server_nothing_is_known_of_the_end():
     found = judge(SILENT, None, LIMITS, BASE)
 
-    assert (found.how, found.signal, found.usage) == ("crashed", None, Usage())
+    assert (found.how, found.signal, found.usage) == ("lost", None, Usage())
     assert found.reason == "its fork server ended, and it with it"
 
 

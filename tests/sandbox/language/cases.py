@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from toolyard.sandbox.language import guest
+from toolyard.sandbox.language import catalogue, guest
 
 HERE = Path(__file__).parent
+#: What a tool names that uses whatever there is.
+EVERYTHING = [module for module, _ in catalogue.modules()]
 
 
 class Case(NamedTuple):
@@ -35,12 +37,12 @@ def _of(text: str) -> list[Case]:
     return found
 
 
-def check_payload(source: str, allowed_imports: list[str] | None = None) -> bytes:
+def check_payload(source: str, allowed_imports: list[str] | None = EVERYTHING) -> bytes:
     return json.dumps({"source": source, "allowed_imports": allowed_imports}).encode()
 
 
 def run_payload(code: bytes, **header: object) -> bytes:
-    head = json.dumps(header).encode()
+    head = json.dumps({"allowed_imports": EVERYTHING} | header).encode()
     return len(head).to_bytes(4) + head + code
 
 
@@ -48,7 +50,7 @@ def nobody(question: bytes) -> bytes:
     raise AssertionError(question)
 
 
-def problems(source: str, allowed_imports: list[str] | None = None) -> list[dict[str, Any]]:
+def problems(source: str, allowed_imports: list[str] | None = EVERYTHING) -> list[dict[str, Any]]:
     """Everything that is wrong with a source."""
     told: dict[str, list[dict[str, Any]]] = json.loads(
         guest.serve("check", check_payload(source, allowed_imports), nobody)
@@ -56,7 +58,7 @@ def problems(source: str, allowed_imports: list[str] | None = None) -> list[dict
     return told["problems"]
 
 
-def compiled(source: str, allowed_imports: list[str] | None = None) -> bytes:
+def compiled(source: str, allowed_imports: list[str] | None = EVERYTHING) -> bytes:
     """The code of a source that nothing is wrong with."""
     told = json.loads(guest.serve("check", check_payload(source, allowed_imports), nobody))
     assert told["problems"] == []
@@ -65,7 +67,7 @@ def compiled(source: str, allowed_imports: list[str] | None = None) -> bytes:
 
 def run(source: str, ask: Callable[[bytes], bytes] = nobody, **header: Any) -> dict[str, Any]:
     """Checks and runs a harmless tool in this process."""
-    code = compiled(source, header.get("allowed_imports"))
+    code = compiled(source, header.get("allowed_imports", EVERYTHING))
     told: dict[str, Any] = json.loads(guest.serve("run", run_payload(code, **header), ask))
     return told
 

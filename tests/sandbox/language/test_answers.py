@@ -46,6 +46,47 @@ def test_a_long_message_is_cut():
     assert len(failure(tool("raise ValueError('x' * 100_000)"))["message"]) < 2100
 
 
+def test_a_long_name_is_cut():
+    long = "f" * 20_000
+    told = failure(tool(f"{long}()", f"class {long}E(Exception):\n    pass\ndef {long}():\n    raise {long}E"))
+    assert len(json.dumps(told)) < 1000
+    (found,) = cases.problems(tool(f"return {long}"))
+    assert len(found["message"]) < 2100
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "retryable"),
+    [
+        ("raise requests.ConnectionError('x')", "upstream_error", True),
+        ("raise requests.Timeout('x')", "upstream_error", True),
+        ("raise requests.TooManyRedirects('x')", "upstream_error", False),
+        ("requests.Response(503, {}, b'', 'u').raise_for_status()", "upstream_error", True),
+        ("requests.Response(429, {}, b'', 'u').raise_for_status()", "upstream_error", True),
+        ("requests.Response(404, {}, b'', 'u').raise_for_status()", "upstream_error", False),
+        ("requests.Response(200, {}, b'<', 'u').json()", "upstream_error", False),
+        ("raise requests.HTTPError('x')", "upstream_error", False),
+        ("raise requests.RequestException('x')", "tool_error", False),
+        ("requests.get('nowhere')", "tool_error", False),
+        ("raise OSError('x')", "tool_error", False),
+        (
+            "try:\n    raise requests.Timeout('x')\nexcept requests.Timeout as e:\n    raise ValueError from e",
+            "tool_error",
+            False,
+        ),
+    ],
+)
+def test_what_an_upstream_did_is_told_from_what_the_tool_did(body: str, code: str, retryable: bool):
+    told = failure(tool(body, "import requests"))
+    assert (told["code"], told["retryable"]) == (code, retryable)
+
+
+@pytest.mark.parametrize("value", ["'\\x01' * 50", "[10 ** 200] * 2", "['\"' * 90]"])
+def test_the_limit_of_the_value_counts_the_bytes_of_its_json(value: str):
+    told = failure(tool(f"return {value}"), limits={"output": 150})
+    assert (told["code"], told["message"]) == ("output_too_large", "the returned value takes more than 150 bytes")
+    assert run(tool(f"return {value}"), limits={"output": 500})["kind"] == "value"
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -78,6 +119,17 @@ def test_what_is_printed_has_a_limit():
     told = run(tool("for n in range(100):\n    print('0123456789')\nreturn 1"), limits={"prints": 25})
     assert told["value"] == 1
     assert told["prints"] == "0123456789\n0123456789\n012… (what was printed after this was not kept)\n"
+
+
+@pytest.mark.parametrize(("letter", "kept"), [("ü", 12), ("日", 8), ("\ud800", 4)])
+def test_the_limit_of_what_is_printed_counts_bytes(letter: str, kept: int):
+    told = run(
+        tool("print(parameters['text'])\nprint('x')", ""), parameters={"text": letter * 99}, limits={"prints": 25}
+    )
+    shown, _, note = told["prints"].partition("…")
+    assert len(shown.encode()) <= 25
+    assert shown.startswith((letter * kept).encode(errors="backslashreplace").decode())
+    assert note == " (what was printed after this was not kept)\n"
 
 
 def test_what_is_printed_is_text_that_can_be_sent():

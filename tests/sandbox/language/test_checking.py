@@ -15,7 +15,7 @@ from toolyard.sandbox.language import checking, guest
 from toolyard.sandbox.language.checking import check
 
 
-def messages(source: str, allowed_imports: list[str] | None = None) -> list[str]:
+def messages(source: str, allowed_imports: list[str] | None = cases.EVERYTHING) -> list[str]:
     return [problem["message"] for problem in problems(source, allowed_imports)]
 
 
@@ -158,6 +158,8 @@ def test_a_generator_inside_the_entry_is_fine():
         ("import urllib.request", None, "`urllib.request` is not available: use requests"),
         ("from json import JSONEncoder", None, "use json.dumps(value, default=str)"),
         ("import json", ["json", "pandas"], "allowed_imports: `pandas` is not available"),
+        ("import requests", None, "`requests` reaches the network: name it in allowed_imports"),
+        ("from requests.auth import HTTPBasicAuth", None, "`requests.auth` reaches the network"),
     ],
 )
 def test_imports(statement: str, allowed: list[str] | None, said: str | None):
@@ -184,10 +186,14 @@ def test_names_that_nothing_defines_are_told_once():
     ]
 
 
-def test_allowed_imports_hold_when_the_tool_runs_too():
-    code = compiled(tool("return json.dumps(1)", "import json"))
-    told = cases.run_payload(code, allowed_imports=["re"])
-    assert b"`json` is not in allowed_imports" in guest.serve("run", told, cases.nobody)
+@pytest.mark.parametrize(
+    ("module", "allowed", "said"),
+    [("json", ["re"], b"`json` is not in allowed_imports"), ("requests", None, b"`requests` reaches the network")],
+)
+def test_allowed_imports_hold_when_the_tool_runs_too(module: str, allowed: list[str] | None, said: bytes):
+    code = compiled(tool(f"return {module}", f"import {module}"))
+    told = cases.run_payload(code, allowed_imports=allowed)
+    assert said in guest.serve("run", told, cases.nobody)
 
 
 # ---- what the compiler made of it ---------------------------------------------------------------

@@ -88,7 +88,7 @@ class Jail:
             self._give_back(child, limits.memory)
 
     async def stop(self) -> None:
-        """Ends everything: runs that are under way end as `crashed`, runs that wait with `ServerLost`."""
+        """Ends everything: runs that are under way end as `lost`, runs that wait with `ServerLost`."""
         await self._pool.stop()
 
     async def _in_child(

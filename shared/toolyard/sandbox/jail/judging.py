@@ -34,7 +34,7 @@ def judge(ending: Ending, died: Died | None, limits: Limits, base_memory: int) -
 def _silence(died: Died | None, limits: Limits) -> tuple[How, int | None, str]:
     """How a run ended whose child stopped speaking in the middle."""
     if died is None:
-        return "crashed", None, "its fork server ended, and it with it"
+        return "lost", None, "its fork server ended, and it with it"
     if not os.WIFSIGNALED(died.status):
         return "crashed", None, f"it ended itself with status {os.waitstatus_to_exitcode(died.status)}"
     number = os.WTERMSIG(died.status)

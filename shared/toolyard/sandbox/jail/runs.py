@@ -5,7 +5,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 #: How a run ended.
-How = Literal["answered", "timed_out", "out_of_memory", "too_much_output", "crashed", "broke_protocol"]
+How = Literal["answered", "timed_out", "out_of_memory", "too_much_output", "crashed", "lost", "broke_protocol"]
 
 _MIB: Final = 1 << 20
 
@@ -52,7 +52,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     ``answered``: the guest returned `body`, which nobody has looked into. ``timed_out``: over its wall clock or its CPU
     time. ``out_of_memory``: the guest met its memory limit. ``too_much_output``: its answer was longer than allowed.
     ``crashed``: it raised an exception, ended itself, or was ended by `signal` (9 from outside: by the kernel when the
-    machine is short of memory, or by a person). ``broke_protocol``: it sent what no guest sends.
+    machine is short of memory, or by a person). ``lost``: its fork server ended, and it with it. ``broke_protocol``: it
+    sent what no guest sends.
 
     Attributes:
         body: the answer's bytes; empty unless answered.

@@ -8,12 +8,27 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
+from toolyard.sandbox.language.facades.web_answers import Response
+from toolyard.sandbox.language.facades.web_errors import (
+    ChunkedEncodingError,
+    ConnectionError,  # noqa: A004 - the name that authors know
+    HTTPError,
+    JSONDecodeError,
+    Timeout,
+    TooManyRedirects,
+)
 from toolyard.sandbox.language.names import FILE
 
-#: Characters of a message, and calls of a traceback.
+#: Characters of a message and of a name in it, calls of a traceback, and causes.
 _MOST: Final = 2_000
+_NAME: Final = 100
 _CALLS: Final = 20
 _CAUSES: Final = 3
+
+#: What an upstream did wrong. A request that was wrong itself, or one too many, is the tool's own error.
+_UPSTREAMS: Final = (HTTPError, ConnectionError, Timeout, TooManyRedirects, ChunkedEncodingError, JSONDecodeError)
+#: Statuses below 500 after which another try makes sense.
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +36,44 @@ class Failure:
     """What is told.
 
     Attributes:
+        code: ``upstream_error`` where a request failed and the tool left it at that, else ``tool_error``.
         message: the kind of the exception, and its text.
         line: where in the source; None if the code of the tool had not begun.
         traceback: one line a call, the last call last; then what caused it.
+        retryable: whether the upstream may answer better another time.
     """
 
+    code: str
     message: str
     line: int | None
     traceback: tuple[str, ...]
+    retryable: bool
 
 
 def failure_of(exception: BaseException) -> Failure:
     """What to tell of an exception that left the tool."""
     places = list(_places(exception))
-    return Failure(told(exception), places[-1][0] if places else None, tuple(_traceback(exception, places)))
+    return Failure(
+        "upstream_error" if isinstance(exception, _UPSTREAMS) else "tool_error",
+        told(exception),
+        places[-1][0] if places else None,
+        tuple(_traceback(exception, places)),
+        _may_pass(exception),
+    )
 
 
 def told(exception: BaseException) -> str:
     """Its kind and its text."""
-    name = type(exception).__name__
+    name = type(exception).__name__[:_NAME]
     text = _text(exception)
     return f"{name}: {text}" if text else name
+
+
+def _may_pass(exception: BaseException) -> bool:
+    if isinstance(exception, HTTPError):
+        status = exception.response.status_code if isinstance(exception.response, Response) else 0
+        return status >= 500 or status in _TRY_AGAIN
+    return isinstance(exception, ConnectionError | Timeout)
 
 
 def _text(exception: BaseException) -> str:
@@ -49,8 +81,13 @@ def _text(exception: BaseException) -> str:
         text = str.__str__(str(exception))
     except BaseException:  # noqa: BLE001 - whatever the tool's own text does
         return "(its text could not be read)"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """As much of a text as is told, as text that can be sent."""
     cut = text if len(text) <= _MOST else f"{text[:_MOST]}…"
-    return cut.encode(errors="backslashreplace").decode()
+    return cut.encode(errors="replace").decode()
 
 
 def _places(exception: BaseException) -> Iterator[tuple[int, str]]:
@@ -58,7 +95,7 @@ def _places(exception: BaseException) -> Iterator[tuple[int, str]]:
     while entry is not None:
         code = entry.tb_frame.f_code
         if code.co_filename == FILE:
-            yield entry.tb_lineno, code.co_name
+            yield entry.tb_lineno, code.co_name[:_NAME]
         entry = entry.tb_next
 
 

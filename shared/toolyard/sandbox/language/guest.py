@@ -12,7 +12,7 @@ import msgspec
 
 from toolyard.sandbox.language.checking import check
 from toolyard.sandbox.language.facades.web import Asking
-from toolyard.sandbox.language.failures import failure_of
+from toolyard.sandbox.language.failures import failure_of, shortened
 from toolyard.sandbox.language.preloading import SAMPLE, load
 from toolyard.sandbox.language.printing import Printer
 from toolyard.sandbox.language.running import Given, run
@@ -37,7 +37,7 @@ class _Check(msgspec.Struct):
 
 
 class _Limits(msgspec.Struct):
-    """Characters of what is printed, bytes of the answer, requests."""
+    """Bytes of what is printed and of the value, and requests."""
 
     prints: int = 65_536
     output: int = 1_048_576
@@ -90,7 +90,8 @@ def _check(payload: bytes) -> bytes:
     asked = msgspec.json.decode(payload, type=_Check)
     checked = check(asked.source, asked.allowed_imports)
     problems = [
-        {"line": problem.line, "column": problem.column, "message": problem.message} for problem in checked.problems
+        {"line": problem.line, "column": problem.column, "message": shortened(problem.message)}
+        for problem in checked.problems
     ]
     code = None if checked.code is None else base64.b64encode(checked.code).decode()
     return _bytes({"problems": problems, "code": code})
@@ -107,11 +108,11 @@ def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     except MemoryError:
         _RESERVE.clear()
         told = _error("resource_exhausted", "the tool needed more memory than it may have")
-    told |= {"prints": printer.printed(), "requests": asking.asked}
-    return _bytes(told)
+    rest = _bytes({"prints": printer.printed(), "requests": asking.asked})
+    return told[:-1] + b"," + rest[1:]
 
 
-def _told(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> dict[str, object]:
+def _told(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> bytes:
     try:
         return _outcome(code, given, printer, asking, most)
     except MemoryError:
@@ -120,26 +121,29 @@ def _told(code: bytes, given: Given, printer: Printer, asking: Asking, most: int
         return _failed(failed)
 
 
-def _outcome(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> dict[str, object]:
+def _outcome(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> bytes:
     value = run(code, given, printer, asking)
     try:
-        plain = as_json(value, most)
+        plain = _bytes(as_json(value, most))
     except NotJSON as wrong:
-        return _error("output_invalid", str(wrong))
+        return _error("output_invalid", shortened(str(wrong)))
     except TooLarge:
+        plain = None
+    if plain is None or len(plain) > most:
         return _error("output_too_large", f"the returned value takes more than {most:,} bytes")
-    return {"kind": "value", "value": plain}
+    return b'{"kind":"value","value":' + plain + b"}"
 
 
-def _failed(exception: BaseException) -> dict[str, object]:
+def _failed(exception: BaseException) -> bytes:
     failure = failure_of(exception)
-    told = _error("tool_error", failure.message)
-    return told | {"line": failure.line, "traceback": failure.traceback}
+    about = {"line": failure.line, "traceback": failure.traceback, "retryable": failure.retryable}
+    return _error(failure.code, failure.message, **about)
 
 
-def _error(code: str, message: str) -> dict[str, object]:
-    return {"kind": "error", "code": code, "message": message, "line": None, "traceback": ()}
+def _error(code: str, message: str, **about: object) -> bytes:
+    rest = {"line": None, "traceback": (), "retryable": False} | about
+    return _bytes({"kind": "error", "code": code, "message": message} | rest)
 
 
-def _bytes(told: dict[str, object]) -> bytes:
+def _bytes(told: object) -> bytes:
     return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -27,6 +27,9 @@ _INSTEAD: Final[dict[str, str]] = {
     **dict.fromkeys(words("dateutil pytz arrow"), "use datetime and zoneinfo"),
 }
 
+#: Packages that a tool has only where its list names them.
+_NAMED: Final = frozenset({"requests"})
+
 _MEMBERS: Final[dict[tuple[str, str], str]] = {
     ("json", "JSONEncoder"): "use json.dumps(value, default=str)",
     ("string", "Formatter"): "use str.format or an f-string",
@@ -42,12 +45,20 @@ _MEMBERS: Final[dict[tuple[str, str], str]] = {
 
 
 def is_allowed(module: str, allowed_imports: Collection[str] | None) -> bool:
-    """Whether a tool with this list may import a module; a package stands for its modules, and None for everything."""
-    return allowed_imports is None or module.partition(".")[0] in {name.partition(".")[0] for name in allowed_imports}
+    """Whether a tool with this list may import a module.
+
+    A package stands for its modules, and None for all that cannot reach the network.
+    """
+    package = module.partition(".")[0]
+    if allowed_imports is None:
+        return package not in _NAMED
+    return package in {name.partition(".")[0] for name in allowed_imports}
 
 
 def not_allowed(module: str) -> str:
-    """What to tell an author whose own list lacks a module."""
+    """What to tell an author whose tool may not import a module."""
+    if module.partition(".")[0] in _NAMED:
+        return f"`{module}` reaches the network: name it in allowed_imports, with all other modules of this tool"
     return f"`{module}` is not in allowed_imports of this tool: add it there"
 
 

@@ -11,12 +11,12 @@ class Printer:
     """Keeps what is printed.
 
     Args:
-        limit: characters that are kept; what comes later is dropped, and a note says so.
+        limit: bytes that are kept; what comes later is dropped, and a note says so.
     """
 
     def __init__(self, limit: int) -> None:
         self._room = limit
-        self._kept: list[str] = []
+        self._kept: list[bytes] = []
         self._full = False
 
     def write(self, *values: object, sep: str | None = None, end: str | None = None) -> None:
@@ -27,14 +27,15 @@ class Printer:
         """Keep a text, or as much of it as there is room for."""
         if self._full:
             return
-        if len(text) > self._room:
-            text, self._full = text[: self._room] + _NOTE, True
-        self._room -= len(text)
-        self._kept.append(text)
+        data = text.encode(errors="backslashreplace")
+        if len(data) > self._room:
+            data, self._full = data[: self._room], True
+        self._room -= len(data)
+        self._kept.append(data)
 
     def printed(self) -> str:
         """All that was kept, as text that can be sent."""
-        return "".join(self._kept).encode(errors="backslashreplace").decode()
+        return b"".join(self._kept).decode(errors="ignore") + (_NOTE if self._full else "")
 
 
 def _text(values: tuple[object, ...], sep: str | None, end: str | None) -> str:
