@@ -3,9 +3,7 @@
 Fronts build an `Asked` and call `Door.admit`; what comes back is waited for by the correlator. There is no second door.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -17,8 +15,10 @@ from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION, Call, CallMessage
 from toolyard.errors import FieldError, FieldsRefused, Refused
 from toolyard.telemetry import tracing
+from toolyard_gateway.api import models
 from toolyard_gateway.correlation import Correlator
 from toolyard_gateway.fields import check_queue_timeout
+from toolyard_gateway.one_at_a_time import OneAtATime
 from toolyard_gateway.pending import Answer, Pending
 from toolyard_gateway.position import LedgerWatch
 from toolyard_gateway.principals import Principal
@@ -28,7 +28,7 @@ from toolyard_gateway.registry import CompiledTool, Registry
 from toolyard_gateway.sameness import Same, same_calls
 from toolyard_gateway.schemas import argument_errors
 
-DEFAULT_TIMEOUT: Final = 30.0
+DEFAULT_TIMEOUT: Final = models.DEFAULT_TIMEOUT
 DEFAULT_DEADLINE: Final = 300.0
 #: Bytes of one request.
 MAX_REQUEST: Final = 1024 * 1024
@@ -143,7 +143,8 @@ class Door:
         self._publisher = publisher
         self._ledger = ledger
         self._clock = clock
-        self._one_at_a_time = _OneAtATime()
+        #: Of several requests for the same call, the second one finds what the first one made.
+        self._one_at_a_time = OneAtATime()
         self._unconfirmed: dict[str, float] = {}
         self.closed = False
         #: The way in. `authenticate` comes before it, at the front: it needs no body. In the second part, one of
@@ -325,23 +326,3 @@ def _check_same(admission: Admission) -> None:
             "This Idempotency-Key was used for another request; use a new key, or repeat the request as it was.",
             extra={"call_id": admission.call_id},
         )
-
-
-class _OneAtATime:
-    """Lets one request for a call through at a time: the second one finds what the first one made."""
-
-    def __init__(self) -> None:
-        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-
-    @contextlib.asynccontextmanager
-    async def only(self, key: tuple[str, str]) -> AsyncIterator[None]:
-        """Wait until nobody else is inside with this key."""
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(key)
-            if users > 1:
-                self._locks[key] = (lock, users - 1)

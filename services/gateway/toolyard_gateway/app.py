@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from toolyard.clock import SYSTEM, Clock
 from toolyard.errors import StoreError
+from toolyard.sandbox.jail.levels import Level
 from toolyard.security.egress import AllowList
 from toolyard.store.base import CallRow
 from toolyard.store.crossing import Crossing
@@ -40,6 +41,7 @@ from toolyard_gateway.api import (
 from toolyard_gateway.api.parts import Parts
 from toolyard_gateway.api.replays import Replays
 from toolyard_gateway.authentication import Authenticator, seed_first_key
+from toolyard_gateway.code_check import Checker, CodeCheck, OwnRunner
 from toolyard_gateway.correlation import Correlator, LookUp
 from toolyard_gateway.inbox import Inbox
 from toolyard_gateway.live.asking import Asker
@@ -79,6 +81,8 @@ def build(
     max_open: int = 10_000,
     own_transport: bool = True,
     live_bounds: Bounds = DEFAULT,
+    code_check: Checker | None = None,
+    sandbox_minimum: Level = Level.CONTAINER,
 ) -> FastAPI:
     """A gateway as an ASGI app.
 
@@ -95,6 +99,9 @@ def build(
         max_open: calls open at a time.
         own_transport: the app opens and closes the transport; if not, whoever made it does.
         live_bounds: how much live events may take.
+        code_check: looks at the code of tools; whoever made it starts and stops it. Where none is given, the app has
+            one of its own, from the first definition that needs it.
+        sandbox_minimum: the isolation below which that one looks at nothing.
     """
     access = StoreAccess(store, crossing, clock)
     correlator = Correlator(look_up=_look_up(access), clock=clock, max_open=max_open)
@@ -116,6 +123,7 @@ def build(
         ledger=ledger,
         clock=clock,
     )
+    own_checker = OwnRunner(sandbox_minimum, clock)  # nothing of it runs until it is asked
     parts = Parts(
         gateway_id=gateway_id,
         transport=transport,
@@ -139,10 +147,11 @@ def build(
         publisher=publisher,
         metrics=metrics,
         replays=Replays(clock),
+        code_check=CodeCheck(code_check or own_checker),
         allow=egress_allow,
         clock=clock,
     )
-    return _app(parts, _lifespan(parts, first_key, own_transport=own_transport))
+    return _app(parts, _lifespan(parts, first_key, own_checker, own_transport=own_transport))
 
 
 def _look_up(access: StoreAccess) -> LookUp:
@@ -195,7 +204,7 @@ def _app(parts: Parts, lifespan: Lifespan) -> FastAPI:
 # ---- its life -----------------------------------------------------------------------------------
 
 
-def _lifespan(parts: Parts, first_key: str | None, *, own_transport: bool) -> Lifespan:
+def _lifespan(parts: Parts, first_key: str | None, own_checker: OwnRunner, *, own_transport: bool) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -203,6 +212,7 @@ def _lifespan(parts: Parts, first_key: str | None, *, own_transport: bool) -> Li
                 await parts.transport.open()
                 stack.push_async_callback(parts.transport.close)
             stack.push_async_callback(parts.publisher.finish)  # last: the others leave it what is to be put away
+            stack.push_async_callback(own_checker.stop)
             await parts.inbox.start()
             stack.push_async_callback(parts.inbox.stop)
             stack.push_async_callback(parts.live.stop)

@@ -1,27 +1,26 @@
 """From what an author sends to a `ToolSpec`, and back. A definition that could never work is refused here, on save.
 
-Called by the registry and the tool operations. Bindings have their own checks in `http_binding`.
+Called by the tool operations. Bindings have their own checks in `bindings`; code is looked at by `code_check`.
 """
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
+from toolyard.contracts.codec import encode_json
 from toolyard.contracts.tools import Annotations, RetryPolicy, ToolSpec
-from toolyard.errors import CODES, FieldError, FieldsRefused
+from toolyard.errors import CODES, FieldError, FieldsRefused, Refused
 from toolyard.security.egress import AllowList
-from toolyard_gateway import fields, http_binding
-from toolyard_gateway.api.models import MAX_ATTEMPTS, ToolDefinition
+from toolyard_gateway import bindings, fields
+from toolyard_gateway.api.tool_models import MAX_ATTEMPTS, ToolDefinition
 from toolyard_gateway.arguments import is_property
 from toolyard_gateway.schemas import check_schema
 
+#: Bytes of one definition.
+MAX_DEFINITION: Final = 256 * 1024
 #: Names that voice-assistant platforms use -> ours.
-_BINDING_TYPES: Final = {"endpoint": "http", "python_function": "sandbox"}
 _BINDING_NAMES: Final = {"request_body_template": "body"}
 _AUTHENTICATION_NAMES: Final = {"token_field": "secret", "header_name": "name"}
-#: Pools that this build runs, and those that it knows of.
-_RUN: Final = ("http",)
-_KNOWN: Final = ("http", "sandbox", "lambda", "arcade")
 #: Codes of calls that were ended, not of attempts that failed: nothing follows them.
 _FINAL: Final = frozenset({"cancelled", "expired", "poisoned", "outcome_unknown"})
 
@@ -35,20 +34,30 @@ def read_definition(value: Any, *, allow: AllowList) -> ToolSpec:
 
     Raises:
         FieldsRefused: it could never work; says where and why.
+        Refused: ``payload_too_large``.
     """
+    _check_size(value)
     renamed = _renamed(value)
-    _check_binding_type(renamed)
+    bindings.check_type(renamed.get("binding") if isinstance(renamed, dict) else None)
     definition = fields.read(ToolDefinition, renamed)
     problems = [*_check_name(definition.name), *check_schema(definition.parameters, "parameters")]
     if definition.output is not None:
         problems += check_schema(definition.output, "output", any_root=True)
     spec = _spec(definition)
     if not problems:
-        problems += [*http_binding.check(spec, allow=allow), *_check_key_fields(spec)]
+        problems += [*bindings.check(spec, allow), *_check_key_fields(spec)]
     problems += [*fields.check_queue_timeout(spec.queue_timeout, spec.deadline), *_check_retry_codes(spec.retry)]
     if problems:
         raise FieldsRefused(tuple(problems[: fields.MAX_NAMED]))
     return spec
+
+
+def _check_size(value: Any) -> None:
+    """A body is no longer than this; what a patch made of one may be."""
+    if (size := len(encode_json(value))) > MAX_DEFINITION:
+        raise Refused(
+            "payload_too_large", f"It has {size:,} bytes as JSON; a definition has {MAX_DEFINITION:,} at most."
+        )
 
 
 def _check_name(name: str) -> list[FieldError]:
@@ -75,19 +84,6 @@ def _check_key_fields(spec: ToolSpec) -> Iterator[FieldError]:
         yield FieldError("key_window", "is the window of key_fields; name those too, or leave it out")
 
 
-def _check_binding_type(value: Any) -> None:
-    """Said first and alone: the other fields of such a binding mean nothing to this build."""
-    binding = value.get("binding") if isinstance(value, dict) else None
-    kind = binding.get("type") if isinstance(binding, dict) else None
-    if not isinstance(kind, str) or kind in _RUN:
-        return
-    if kind in _KNOWN:
-        text = f"no pool of this build runs {kind!r}; it runs {', '.join(_RUN)}"
-    else:
-        text = f"{kind[:64]!r} is not a binding; write {', '.join(_RUN)}"
-    raise FieldsRefused((FieldError("binding.type", text),))
-
-
 # ---- names of other platforms -------------------------------------------------------------------
 
 
@@ -100,7 +96,7 @@ def _renamed(value: Any) -> Any:
     if isinstance(binding, dict):
         binding = _with_names(binding, _BINDING_NAMES, "binding")
         if isinstance(kind := binding.get("type"), str):
-            binding["type"] = _BINDING_TYPES.get(kind, kind)
+            binding["type"] = bindings.OTHER_NAMES.get(kind, kind)
         if isinstance(auth := binding.get("authentication"), dict):
             binding["authentication"] = _with_names(auth, _AUTHENTICATION_NAMES, "binding.authentication")
         renamed["binding"] = binding
@@ -137,7 +133,7 @@ def _spec(definition: ToolDefinition) -> ToolSpec:
         version=0,
         description=definition.description,
         parameters=definition.parameters,
-        binding=http_binding.from_model(definition.binding),
+        binding=bindings.from_model(definition.binding),
         title=definition.title,
         output=definition.output,
         annotations=Annotations(**definition.annotations.model_dump()),
@@ -173,7 +169,7 @@ def tool_view(spec: ToolSpec) -> dict[str, Any]:
         "version": spec.version,
         "description": spec.description,
         "parameters": spec.parameters,
-        "binding": http_binding.view(spec.binding),
+        "binding": bindings.view(spec.binding),
         "annotations": {name: value for name in names if (value := getattr(said, name)) is not None},
         "secrets": list(spec.secrets),
         "contexts": list(spec.contexts),

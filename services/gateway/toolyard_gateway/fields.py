@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from toolyard.clock import from_rfc3339
 from toolyard.errors import FieldError, FieldsRefused
-from toolyard_gateway.api.models import KEY, NAME, TOOL
+from toolyard_gateway.api.models import KEY, NAME, REFERENCE, TOOL
+from toolyard_gateway.api.tool_models import MODULE
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,8 +25,6 @@ NOT_YET: Final = frozenset(
         "require_confirmation",
         "provider",
         "format",
-        "allowed_imports",
-        "code",
     }
 )
 #: Fields that one answer names at most.
@@ -44,8 +44,12 @@ _RIGHT: Final = {
     "int_parsing_size": "must be a whole number that is not so large",
     "float_parsing": "must be a number",
 }
+#: Errors of a value that does not say which of several models it is of.
+_UNTAGGED: Final = ("union_tag_not_found", "union_tag_invalid")
 #: What patterns mean, for those who do not read them.
 _MEANT: Final = {
+    MODULE: "the name of a module, as in json or urllib.parse",
+    REFERENCE: "letters, digits and '_', a letter first, 64 at most",
     KEY: "1 to 255 printable ASCII characters",
     NAME: "letters, digits, '_', '.' and '-', a letter first, 64 at most",
     TOOL: "a name, or name@version, as in weather@3",
@@ -72,8 +76,7 @@ def read(model: type[M], value: Any, *, root: str = "") -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        raise FieldsRefused(field_errors(error.errors(include_url=False), names, root=root)) from None
+        raise FieldsRefused(field_errors(error.errors(include_url=False), model, root=root)) from None
 
 
 def time_of(path: str, text: str) -> float:
@@ -97,18 +100,69 @@ def check_queue_timeout(queue_timeout: float | None, deadline: float | None) -> 
 
 
 def field_errors(
-    errors: Iterable[Mapping[str, Any]], names: Sequence[str] = (), *, root: str = ""
+    errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None, *, root: str = ""
 ) -> tuple[FieldError, ...]:
-    """The fields of these errors; ``names`` are those that a misspelt one may have meant."""
-    return tuple(_field(error, names, root) for error in islice(errors, MAX_NAMED))
+    """The fields of these errors; the fields of ``model`` are those that a misspelt one may have meant."""
+    return tuple(_field(error, model, root) for error in islice(errors, MAX_NAMED))
 
 
-def _field(error: Mapping[str, Any], names: Sequence[str], root: str) -> FieldError:
-    location = [str(step) for step in error["loc"]]
-    path = ".".join([root, *location] if root else location)
+def _field(error: Mapping[str, Any], model: type[BaseModel] | None, root: str) -> FieldError:
+    place = _place([str(step) for step in error["loc"]], model)
+    path = ".".join([root, *place.path] if root else place.path)
     if error["type"] == "extra_forbidden":
-        return FieldError(path, unknown_field(location[-1], names if len(location) == 1 else ()))
+        return FieldError(path, unknown_field(place.path[-1], place.names))
+    if error["type"] in _UNTAGGED and place.field is not None:
+        return FieldError(f"{path}.{place.field.discriminator}", _untagged(error, place.field))
     return FieldError(path, _right(error)[:300])
+
+
+class _Place(NamedTuple):
+    """Where something is wrong, as its author knows it.
+
+    Attributes:
+        names: of the fields that could stand there.
+        field: that stands there, if it is one.
+    """
+
+    path: list[str]
+    names: Sequence[str]
+    field: FieldInfo | None
+
+
+def _place(location: list[str], model: type[BaseModel] | None) -> _Place:
+    """The place of an error: pydantic puts the tag of one of several models into it, which nobody has written."""
+    path: list[str] = []
+    field: FieldInfo | None = None
+    names: Sequence[str] = ()
+    steps = iter(location)
+    for step in steps:
+        path.append(step)
+        fields = {} if model is None else {one.alias or name: one for name, one in model.model_fields.items()}
+        names, field = list(fields), fields.get(step)
+        tag = next(steps, None) if field is not None and field.discriminator is not None else None
+        model = None if field is None else _models(field).get(tag)
+    return _Place(path, names, field)
+
+
+def _models(field: FieldInfo) -> dict[Any, type[BaseModel]]:
+    """The models that a field may be of, by their tags; the only one by None."""
+    choices = [field.annotation, *get_args(field.annotation)]
+    models = [one for one in choices if isinstance(one, type) and issubclass(one, BaseModel)]
+    if isinstance(field.discriminator, str):
+        return {tag: one for one in models for tag in get_args(one.model_fields[field.discriminator].annotation)}
+    return dict.fromkeys([None], models[0]) if len(models) == 1 else {}
+
+
+def _untagged(error: Mapping[str, Any], field: FieldInfo) -> str:
+    """What to say about a value that is of none of several models."""
+    tags = [str(tag) for tag in _models(field)]
+    said = error["input"].get(field.discriminator) if isinstance(error["input"], dict) else None
+    if said is None:
+        return f"is missing; write {' or '.join(tags)}"
+    if not isinstance(said, str):
+        return f"must be a text, not {_kind(said)}; write {' or '.join(tags)}"
+    near = get_close_matches(said[:64], tags, n=1)
+    return f"{said[:64]!r} is none; " + (f"did you mean {near[0]}?" if near else f"write {' or '.join(tags)}")
 
 
 def _right(error: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The http binding on its way in and out: model to struct, struct to view, and the checks of what could never work.
 
-Called by `definitions`. Where a connection may go in the end is decided by the executor's egress guard, not here.
+One of the `bindings`. Where a connection may go in the end is decided by the executor's egress guard, not here.
 """
 
 import re
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
-from toolyard.contracts.tools import Authentication, Binding, HttpBinding, ResponseHandling, ToolSpec
+from toolyard.contracts.tools import Authentication, HttpBinding, ResponseHandling, ToolSpec
 from toolyard.errors import FieldError
 from toolyard.http_template import RESERVED_HEADERS, compile_http
-from toolyard.security.egress import AllowList, EgressDenied, HostPattern, Reason, check_url
+from toolyard.security.egress import AllowList, EgressDenied, check_url
 from toolyard.templates import Placeholder, placeholders
-from toolyard_gateway.api.models import HttpBindingModel
+from toolyard_gateway import destinations
+from toolyard_gateway.api.tool_models import HttpBindingModel
 from toolyard_gateway.arguments import known_arguments
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -26,8 +27,6 @@ _AUTHORITY: Final = re.compile(r"^[^:/?#]*://[^/?#]*")
 #: How `compile_http` begins what it says.
 _NAMED: Final = re.compile(r"(?P<field>(?:url|headers|query|body|authentication)\b[^:]*): (?P<text>.+)", re.DOTALL)
 _PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}")
-#: Reasons that speak of a network, and not of the text of the URL, stay untold.
-_UNTOLD: Final = frozenset({Reason.NOT_PUBLIC, Reason.METADATA})
 
 
 def from_model(model: HttpBindingModel) -> HttpBinding:
@@ -45,10 +44,8 @@ def from_model(model: HttpBindingModel) -> HttpBinding:
     )
 
 
-def view(binding: Binding) -> dict[str, Any]:
-    """A binding as the public surface shows it."""
-    if not isinstance(binding, HttpBinding):
-        return {"type": str(binding.__struct_config__.tag)}
+def view(binding: HttpBinding) -> dict[str, Any]:
+    """The binding as the public surface shows it."""
     shown: dict[str, Any] = {"type": "http", "method": binding.method, "url": binding.url}
     auth, handling = binding.authentication, binding.response_handling
     for name in ("headers", "query", "body"):
@@ -63,12 +60,14 @@ def view(binding: Binding) -> dict[str, Any]:
     return shown | ({"allowed_hosts": list(binding.allowed_hosts)} if binding.allowed_hosts else {})
 
 
-def check(spec: ToolSpec, *, allow: AllowList) -> list[FieldError]:
-    """What could never work in the http binding of this tool, by path."""
-    binding = spec.binding
-    if not isinstance(binding, HttpBinding):
-        return []
-    found = [*_hosts(binding), *_headers(binding), *_body(binding), *_authentication(binding, spec.secrets)]
+def check(spec: ToolSpec, binding: HttpBinding, allow: AllowList) -> list[FieldError]:
+    """What could never work in the binding of this tool, by path."""
+    found = [
+        *destinations.unreadable(binding.allowed_hosts),
+        *_headers(binding),
+        *_body(binding),
+        *_authentication(binding, spec.secrets),
+    ]
     found += _url(binding, allow) if not found else []
     found += _templates(spec, binding)
     return found or [*_uncompiled(spec, binding), *_query_names(binding)]
@@ -95,15 +94,7 @@ def _query_names(binding: HttpBinding) -> Iterator[FieldError]:
         yield FieldError("binding.authentication.name", f"{auth.name!r} stands in the query already; keep one")
 
 
-# ---- url and hosts ------------------------------------------------------------------------------
-
-
-def _hosts(binding: HttpBinding) -> Iterator[FieldError]:
-    for number, text in enumerate(binding.allowed_hosts):
-        try:
-            HostPattern.parse(text)
-        except ValueError as error:
-            yield FieldError(f"binding.allowed_hosts.{number}", str(error))
+# ---- url ----------------------------------------------------------------------------------------
 
 
 def _url(binding: HttpBinding, allow: AllowList) -> Iterator[FieldError]:
@@ -117,13 +108,7 @@ def _url(binding: HttpBinding, allow: AllowList) -> Iterator[FieldError]:
     try:
         check_url(_PLACEHOLDER.sub("x", binding.url), allow=allow, allowed_hosts=binding.allowed_hosts or None)
     except EgressDenied as denied:
-        yield FieldError("binding.url", _denied(denied.reason))
-
-
-def _denied(reason: Reason) -> str:
-    if reason in _UNTOLD:
-        return "a tool may not connect to that address; the operator opens private ones by TOOLYARD_EGRESS_ALLOW"
-    return f"cannot be followed: {reason.value.replace('_', ' ')}"
+        yield FieldError("binding.url", destinations.told(denied.reason))
 
 
 # ---- headers, body, authentication --------------------------------------------------------------
@@ -194,11 +179,8 @@ def _placeholder(placeholder: Placeholder, spec: ToolSpec, known: frozenset[str]
         yield FieldError(placeholder.where, f"{placeholder.text}: {first!r} is not listed in secrets; list it there")
 
 
-def needed_context(spec: ToolSpec) -> frozenset[str]:
-    """The keys that a call's context must have: those that the tool lists, and those that its placeholders name."""
-    binding = spec.binding
-    if not isinstance(binding, HttpBinding):
-        return frozenset(spec.contexts)
+def needed_context(spec: ToolSpec, binding: HttpBinding) -> frozenset[str]:
+    """The keys that a call's context must have beside those that the tool lists: its placeholders name them."""
     parts = [binding.url, binding.headers, binding.query, binding.body]
     found = placeholders(parts, secrets=spec.secrets)
-    return frozenset(spec.contexts) | {one.path[0] for one in found if one.scope == "context"}
+    return frozenset(one.path[0] for one in found if one.scope == "context")

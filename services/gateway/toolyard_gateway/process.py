@@ -38,6 +38,7 @@ async def serve(settings: GatewaySettings) -> None:
         first_key=settings.api_key,
         log_max_lag=settings.log_max_lag,
         own_transport=False,
+        sandbox_minimum=settings.sandbox_minimum,
     )
     try:
         await transport.open()

@@ -16,7 +16,7 @@ from toolyard.contracts import codec
 from toolyard.contracts.tools import ToolSpec, is_rerunnable, pinned
 from toolyard.errors import Refused, StoreUnavailable
 from toolyard.store.base import Page
-from toolyard_gateway.http_binding import needed_context
+from toolyard_gateway.bindings import needed_context
 from toolyard_gateway.nearest import nearest
 from toolyard_gateway.schemas import Compiled, compile_schema
 from toolyard_gateway.stores import StoreAccess

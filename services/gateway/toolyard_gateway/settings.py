@@ -7,6 +7,7 @@ from typing import Final
 
 from toolyard import ids
 from toolyard.errors import SettingsError
+from toolyard.sandbox.jail.levels import Level
 from toolyard.security.egress import AllowList
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
@@ -36,6 +37,11 @@ def gateway_id(value: str) -> str:
     return value
 
 
+def level(value: str) -> Level:
+    """A level of isolation at which something may run."""
+    return Level(one_of(*(found.value for found in Level if found is not Level.OFF))(value))
+
+
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings:
     """All settings of a gateway."""
@@ -48,6 +54,7 @@ class GatewaySettings:
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    sandbox_minimum: Level = setting("TOOLYARD_SANDBOX_MINIMUM", level, Level.CONTAINER)
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")

@@ -51,8 +51,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a version": ({"version": 3}, "version"),
     # -- what this build does not act on
     "a confirmation": ({"require_confirmation": True}, "require_confirmation"),
-    "a sandbox binding": ({"binding": {"type": "sandbox", "code": "x"}}, "binding.type"),
-    "a sandbox binding by its other name": ({"binding": {"type": "python_function", "code": "x"}}, "binding.type"),
     "a lambda binding": ({"binding": {"type": "lambda", "function_name": "f"}}, "binding.type"),
     "an arcade binding": ({"binding": {"type": "arcade", "tool_name": "X.Y"}}, "binding.type"),
     "a binding nobody knows": ({"binding": {"type": "smtp"}}, "binding.type"),

@@ -17,7 +17,8 @@ ORG = r"^[a-z0-9][a-z0-9_\-]{0,62}$"
 REFERENCE = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 CONTEXT = r"^[A-Za-z_][A-Za-z0-9_\-]{0,63}$"
 
-#: Seconds. One attempt, at most; everything, at most.
+#: Seconds. One attempt, where nobody says and at most; everything, at most.
+DEFAULT_TIMEOUT = 30.0
 MAX_TIMEOUT = 1_500
 MAX_DEADLINE = 86_400
 

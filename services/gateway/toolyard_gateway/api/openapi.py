@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from toolyard_gateway.api import models, schedule_models, turn_models
+from toolyard_gateway.api import models, schedule_models, tool_models, turn_models
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 #: Models that no response mentions, or that are mentioned by name.
@@ -17,7 +17,7 @@ _BODIES: Final[tuple[type[BaseModel], ...]] = (
     models.BatchRequest,
     models.CancelRequest,
     models.CallOptions,
-    models.ToolDefinition,
+    tool_models.ToolDefinition,
     models.KeyRequest,
     schedule_models.ScheduleDefinition,
     turn_models.TurnRequest,

@@ -10,6 +10,7 @@ from toolyard.transport.base import Transport
 from toolyard_gateway.admission import Door
 from toolyard_gateway.api.replays import Replays
 from toolyard_gateway.authentication import Authenticator
+from toolyard_gateway.code_check import CodeCheck
 from toolyard_gateway.correlation import Correlator
 from toolyard_gateway.inbox import Inbox
 from toolyard_gateway.live.following import Live
@@ -44,6 +45,7 @@ class Parts:
     publisher: Publisher
     metrics: Metrics
     replays: Replays
+    code_check: CodeCheck
     allow: AllowList
     clock: Clock
     keyless: bool = False

@@ -1,18 +1,30 @@
-"""The shapes of tools at the HTTP edge; what `models` is for everything else. A binding has one of several shapes."""
+"""The shapes of tools and their bindings at the HTTP edge; what `models` is for everything else."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from toolyard.contracts import tools
-from toolyard_gateway.api.models import Deadline, Label, Strict, Timeout, ToolName, SecretName, ContextName, MAX_TIMEOUT
+from toolyard.contracts.tools import MEMORY_LIMIT, OUTPUT_LIMIT, PRINT_LIMIT, REQUEST_LIMIT
+from toolyard_gateway.api.models import ContextName, Deadline, Label, SecretName, Strict, Timeout, ToolName
 
+MODULE = r"^[A-Za-z_][A-Za-z0-9_]{0,63}(\.[A-Za-z_][A-Za-z0-9_]{0,63}){0,7}$"
 #: Attempts that a tool may ask for, and seconds of the first pause between two: later pauses grow no longer than this.
 MAX_ATTEMPTS = 20
 MAX_BACKOFF = 300
 #: Seconds of the window in which calls with the same key fields are one.
 MIN_KEY_WINDOW = 1
 MAX_KEY_WINDOW = 604_800
+#: Bytes of the code of a sandboxed tool; MiB that it may ask for, KiB of what it returns and prints, and its requests.
+MAX_CODE = 131_072
+MIN_MEMORY, MAX_MEMORY = 16, 1_024
+MAX_OUTPUT, MAX_PRINTS = 1_024, 1_024
+MAX_REQUESTS = 100
+
+Module = Annotated[str, Field(pattern=MODULE)]
+_CODE = """\
+def execute_tool(parameters, context):
+    return {"success": True, "data": len(parameters["text"].split())}
+"""
 
 
 class AuthenticationModel(Strict):
@@ -48,6 +60,63 @@ class HttpBindingModel(Strict):
     allowed_hosts: list[str] = Field([], max_length=64)
 
 
+class SandboxBindingModel(Strict):
+    """A function in Python, which runs in a locked process of its own. See the reference of its language."""
+
+    type: Literal["sandbox"] = Field(description="Also accepted as `python_function`.")
+    code: str = Field(
+        min_length=1,
+        max_length=MAX_CODE,
+        description=f"With `def execute_tool(parameters, context)` at its top level; at most {MAX_CODE:,} bytes.",
+        examples=[_CODE],
+    )
+    allowed_imports: list[Module] | None = Field(
+        None,
+        max_length=64,
+        description="The modules that it may import; where nothing is said, all but `requests`. "
+        "A package stands for its modules.",
+        examples=[["datetime", "json"]],
+    )
+    execution_timeout: Timeout | None = Field(
+        None, description="Seconds that it may run, at most the tool's `timeout`; which is it where nothing is said."
+    )
+    memory_limit_mb: int | None = Field(
+        None, ge=MIN_MEMORY, le=MAX_MEMORY, description=f"MiB; {MEMORY_LIMIT} where nobody says."
+    )
+    output_limit_kb: int | None = Field(
+        None, ge=1, le=MAX_OUTPUT, description=f"KiB of what it returns; {OUTPUT_LIMIT:,} where nobody says."
+    )
+    print_limit_kb: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_PRINTS,
+        description=f"KiB of what it prints that are kept, 0 for nothing; {PRINT_LIMIT} where nobody says.",
+    )
+    request_limit: int | None = Field(
+        None, ge=0, le=MAX_REQUESTS, description=f"Requests that it may make; {REQUEST_LIMIT} where nobody says."
+    )
+    environment_variables: list[SecretName] = Field(
+        [], max_length=64, description="Names of secrets of the org, which it is given as variables of its environment."
+    )
+    allowed_hosts: list[str] = Field(
+        [],
+        max_length=64,
+        description="Where `requests` may go: at least one host, if that module is named.",
+        examples=[["api.example.com", "*.example.org"]],
+    )
+
+
+BindingModel = HttpBindingModel | SandboxBindingModel
+
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "words",
+    "description": "Counts the words of a text.",
+    "parameters": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+    "binding": {"type": "sandbox", "code": _CODE, "allowed_imports": [], "memory_limit_mb": 64},
+}
+
+
 class AnnotationsModel(Strict):
     """What the tool does to the world."""
 
@@ -79,6 +148,8 @@ class RetryModel(Strict):
 class ToolDefinition(Strict):
     """A tool to save."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
     name: ToolName = Field(description="Without `__`.")
     title: str | None = Field(None, max_length=200)
     description: str = Field(min_length=1, max_length=16_384)
@@ -87,7 +158,7 @@ class ToolDefinition(Strict):
         examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
     )
     output: dict[str, Any] | None = Field(None, description="JSON Schema of the result's JSON value.")
-    binding: HttpBindingModel
+    binding: BindingModel = Field(discriminator="type", description="What runs.")
     annotations: AnnotationsModel = Field(default_factory=lambda: AnnotationsModel.model_validate({}))
     timeout: Timeout | None = None
     queue_timeout: Deadline | None = None

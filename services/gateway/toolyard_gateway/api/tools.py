@@ -14,19 +14,18 @@ from toolyard_gateway.admission import Asked
 from toolyard_gateway.api import body, headers, problems
 from toolyard_gateway.api.auth import Caller, Known
 from toolyard_gateway.api.calls import ACCEPTED, JSON, Cursor, Limit, bad_cursor, call_response, options
-from toolyard_gateway.api.models import CallModel, CallOptions, ToolDefinition, ToolModel, ToolPage, ValidTool
+from toolyard_gateway.api.models import CallModel, CallOptions
 from toolyard_gateway.api.openapi import takes
 from toolyard_gateway.api.parts import Parts
 from toolyard_gateway.api.pools import is_paused
 from toolyard_gateway.api.presence import watched
+from toolyard_gateway.api.tool_models import ToolDefinition, ToolModel, ToolPage, ValidTool
 from toolyard_gateway.api.turn_models import FormatName, FormattedTools
-from toolyard_gateway.definitions import patched, read_definition, tool_view
+from toolyard_gateway.definitions import MAX_DEFINITION, patched, read_definition, tool_view
 from toolyard_gateway.llm.catalogue import Catalogue
 from toolyard_gateway.llm.formats import FORMATS
 
 router = APIRouter(tags=["tools"])
-#: Bytes of one definition.
-MAX_DEFINITION: Final = 256 * 1024
 
 Name = Annotated[str, Path(max_length=200, description="The tool's name.")]
 _VERSION: Final = re.compile("[1-9][0-9]{0,8}")
@@ -52,10 +51,18 @@ async def create_tool(request: Request, principal: Caller, known: Known) -> Resp
     before = known.replays.find(principal.org, "create_tool", key, raw)
     if before is not None:
         return before
-    spec = read_definition(strict_json.decode(raw), allow=known.allow)
+    spec = await _read(known, principal.org, strict_json.decode(raw))
     saved = await _create(known, principal.org, spec, repeated=key is not None)
     await known.publisher.tool_changed(principal.org, saved.name, saved.version)
     return known.replays.keep(principal.org, "create_tool", key, raw, _tool_response(saved, 201))
+
+
+async def _read(known: Parts, org: str, value: Any, *, replaces: str | None = None) -> ToolSpec:
+    """The tool that a definition describes; its code is looked at last, once nothing else is wrong."""
+    spec = read_definition(value, allow=known.allow)
+    before = None if replaces is None else await known.registry.get(org, replaces)
+    await known.code_check.check(org, spec, before)
+    return spec
 
 
 async def _create(known: Parts, org: str, spec: ToolSpec, *, repeated: bool) -> ToolSpec:
@@ -83,7 +90,7 @@ async def validate_tool(request: Request, principal: Caller, known: Known) -> Re
     """Whether a definition could be saved; nothing is kept."""
     principal.require("write_tools")
     raw = await body.read_bytes(request, limit=MAX_DEFINITION)
-    spec = read_definition(strict_json.decode(raw), allow=known.allow)
+    spec = await _read(known, principal.org, strict_json.decode(raw))
     return _json({"valid": True, "tool": tool_view(spec)})
 
 
@@ -198,7 +205,7 @@ async def change_tool(name: Name, request: Request, principal: Caller, known: Kn
 
 async def _replace(known: Parts, org: str, name: str, value: Any, expected: int) -> Response:
     fields.keep_name(value, name, "tool")
-    spec = read_definition(value, allow=known.allow)
+    spec = await _read(known, org, value, replaces=name)
     saved = await known.registry.replace(org, spec, expected=expected)
     await known.publisher.tool_changed(org, name, saved.version)
     return _tool_response(saved, 200)
