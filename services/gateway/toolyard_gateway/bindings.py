@@ -29,6 +29,8 @@ def _kind(module: Any) -> _Kind:
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {"http": _kind(http_binding), "sandbox": _kind(sandbox_binding)}
+#: The pools of these kinds.
+RUN: Final = tuple(_KINDS)
 #: Names that voice-assistant platforms use -> ours.
 OTHER_NAMES: Final = {"endpoint": "http", "python_function": "sandbox"}
 
@@ -40,8 +42,8 @@ def check_type(binding: Any) -> None:
         FieldsRefused: it is of a kind that this build knows, and does not run.
     """
     kind = binding.get("type") if isinstance(binding, dict) else None
-    if isinstance(kind, str) and kind in POOLS and kind not in _KINDS:
-        text = f"no pool of this build runs {kind!r}; it runs {', '.join(_KINDS)}"
+    if isinstance(kind, str) and kind in POOLS and kind not in RUN:
+        text = f"no pool of this build runs {kind!r}; it runs {', '.join(RUN)}"
         raise FieldsRefused((FieldError("binding.type", text),))
 
 

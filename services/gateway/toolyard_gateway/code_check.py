@@ -5,6 +5,7 @@ Called by the tool operations, once nothing else is wrong with a definition. Not
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from toolyard.clock import Clock
@@ -76,18 +77,27 @@ class OwnRunner:
         return await asyncio.shield(self._start)
 
     async def _begin(self) -> Runner:
-        runner = Runner(children=1, memory=_MEMORY, minimum=self._minimum)
         try:
-            found = await runner.start()
+            return await _running(self._minimum)
+        except asyncio.CancelledError:
+            raise ServerLost("the gateway is stopping") from None
         except (ToolyardError, OSError) as error:
             self._again = self._clock.monotonic() + PAUSE
             log.warning("no code of tools can be checked, and none is saved", error=str(error))
-            await runner.stop()
             if isinstance(error, OSError):
                 raise ServerLost(f"no process could be started: {error.strerror}") from error
             raise
-        log.info("code of tools is checked in a sandbox", isolation=found.level.value)
-        return runner
+
+
+async def _running(minimum: Level) -> Runner:
+    """A runner that was started; what could not be started leaves nothing."""
+    async with AsyncExitStack() as stack:
+        runner = Runner(children=1, memory=_MEMORY, minimum=minimum)
+        stack.push_async_callback(runner.stop)
+        found = await runner.start()
+        stack.pop_all()
+    log.info("code of tools is checked in a sandbox", isolation=found.level.value)
+    return runner
 
 
 def _succeeded(task: "asyncio.Task[Runner]") -> bool:

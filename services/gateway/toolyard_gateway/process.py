@@ -8,11 +8,10 @@ from toolyard.store.crossing import Crossing
 from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
 from toolyard_gateway.app import build
+from toolyard_gateway.bindings import RUN
 from toolyard_gateway.serving import Serving, listen
 from toolyard_gateway.settings import GatewaySettings, name_of
 
-#: Pools whose queues must be there before a call is published.
-_POOLS = ("http",)
 _THREADS = 8
 
 
@@ -27,7 +26,7 @@ async def serve(settings: GatewaySettings) -> None:
     store = open_store(settings.database, connections=_THREADS)
     crossing = Crossing(_THREADS)
     declare = settings.topology == "declare"
-    transport = connect(settings.transport_url, name=name, declare=declare, watch=_POOLS)
+    transport = connect(settings.transport_url, name=name, declare=declare, watch=RUN)
     app = build(
         transport=transport,
         envelope=Envelope(keyring),

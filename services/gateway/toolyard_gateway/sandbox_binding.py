@@ -64,14 +64,14 @@ def _code(binding: SandboxBinding) -> Iterator[FieldError]:
 
 def _web(binding: SandboxBinding) -> Iterator[FieldError]:
     """The network is open only to who names both the module and the hosts."""
-    for number, name in enumerate(binding.allowed_imports or ()):
-        if name.startswith(f"{_WEB}."):
-            text = f"stands with its package: write {_WEB}, which is all of its modules"
-            yield FieldError(f"binding.allowed_imports.{number}", text)
+    inside = [number for number, name in enumerate(binding.allowed_imports or ()) if name.startswith(f"{_WEB}.")]
+    for number in inside:
+        text = f"stands with its package: write {_WEB}, which is all of its modules"
+        yield FieldError(f"binding.allowed_imports.{number}", text)
     if binding.reaches_out and not binding.allowed_hosts:
         text = f"{_WEB} needs the hosts that it may reach; name each, as in api.example.com or *.example.com"
         yield FieldError("binding.allowed_hosts", text)
-    if binding.allowed_hosts and not binding.reaches_out:
+    if binding.allowed_hosts and not binding.reaches_out and not inside:
         text = (
             f"says where {_WEB} may go, which this tool may not import: name it in allowed_imports, or leave this out"
         )

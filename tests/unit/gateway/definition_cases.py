@@ -11,7 +11,8 @@ def with_binding(**changed: Any) -> dict[str, Any]:
 
 
 def with_schema(**changed: Any) -> dict[str, Any]:
-    return {"parameters": {"type": "object", "properties": {"text": {"type": "string"}}} | changed}
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}} | changed
+    return {"parameters": {name: value for name, value in schema.items() if value is not ...}}
 
 
 def with_property(schema: Any) -> dict[str, Any]:
