@@ -36,7 +36,7 @@ from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
 from toolyard_executors.context import Attempt
 from toolyard_executors.judgement import MARGIN
-from toolyard_executors.executor import Executor, Finished
+from toolyard_executors.executor import Executor, Finished, Standing
 from toolyard_executors.kinds.http import HttpExecutor
 from toolyard_executors.worker import Worker
 from toolyard_gateway.admission import Asked
@@ -89,6 +89,9 @@ class WithNoop:
 
     async def close(self) -> None:
         await self._http.close()
+
+    def standing(self) -> Standing:
+        return self._http.standing()
 
     def prepare(self, tool: PinnedTool) -> Any:
         noop = getattr(tool.binding, "url", "") == NOOP

@@ -36,15 +36,27 @@ def _http(settings: WorkerSettings, clock: Clock) -> Executor:
     return HttpExecutor(allow=settings.egress_allow, clock=clock)
 
 
+def _sandbox(settings: WorkerSettings, _clock: Clock) -> Executor:
+    from toolyard.sandbox.runner import Level, Runner
+    from toolyard_executors.kinds.sandbox import SandboxExecutor
+
+    runner = Runner(
+        children=settings.places("sandbox"),
+        memory=settings.sandbox_memory << 20,
+        minimum=Level(settings.sandbox_minimum),
+    )
+    return SandboxExecutor(runner, allow=settings.egress_allow)
+
+
 #: Pool -> what makes its executor.
-_KINDS: Final[dict[str, Callable[[WorkerSettings, Clock], Executor]]] = {"http": _http}
+_KINDS: Final[dict[str, Callable[[WorkerSettings, Clock], Executor]]] = {"http": _http, "sandbox": _sandbox}
 
 
 def main() -> int:
     """Run a worker; returns the exit code. ``SIGTERM`` drains, a second one ends at once."""
     options = _parse(sys.argv[1:])
     try:
-        settings = read_settings()
+        settings = read_settings(options.pool)
         configure(service=f"worker-{options.pool}", level=settings.log_level, form=settings.log_format)
         _loop(_run(options.pool, settings))
     except ToolyardError as error:
@@ -84,13 +96,14 @@ async def _run(pool: str, settings: WorkerSettings) -> None:
         secrets=Secrets(_providers(settings)),
         worker_id=worker_id,
         clock=clock,
-        concurrency=settings.concurrency,
+        concurrency=settings.places(pool),
     )
     health = HealthServer(
         host=settings.host, port=settings.port, default=_HEALTH_PORT, ready=worker.ready, metrics=worker.metrics
     )
     port = await health.start()
     try:
+        await worker.open()
         await transport.open()
         await worker.start()
         settle()
@@ -100,14 +113,16 @@ async def _run(pool: str, settings: WorkerSettings) -> None:
             pool=pool,
             worker=worker_id,
             version=__version__,
-            concurrency=settings.concurrency,
+            concurrency=settings.places(pool),
             egress_allow_entries=len(allow.hosts) + len(allow.networks),
             health_port=port,
+            **worker.details,
         )
         await stop.wait()
         log.info("worker stops", worker=worker_id, running=worker.running, drain_seconds=DRAIN)
         await worker.stop()
     finally:
+        await worker.close()
         await transport.close()
         await health.stop()
     log.info("worker stopped", worker=worker_id)

@@ -4,10 +4,11 @@
 `toolyard.testing.executor_suite` holds them all to one behaviour.
 """
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
-from toolyard.contracts.calls import ErrorInfo, Result, error_info
+from toolyard.contracts.calls import ErrorInfo, Report, Result, error_info
 from toolyard.contracts.tools import PinnedTool
 from toolyard.states import Effect
 from toolyard_executors.context import Attempt
@@ -19,11 +20,33 @@ class Finished:
 
     Attributes:
         effect: what the world saw of it.
+        error: of the code ``timed_out`` where the kind itself saw that its time was over.
+        report: what the kind noted of it, whichever way it ended.
     """
 
     effect: Effect
     result: Result | None = None
     error: ErrorInfo | None = None
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a kind stands, apart from its attempts.
+
+    Attributes:
+        reason: why it can run nothing at the moment; empty where it can.
+        details: plain values that are worth showing beside the worker's own.
+        metrics: lines of numbers of its own, as Prometheus reads them.
+    """
+
+    reason: str = ""
+    details: Mapping[str, object] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+
+
+#: Nothing to say.
+WELL: Final = Standing()
 
 
 class Executor(Protocol):
@@ -34,10 +57,17 @@ class Executor(Protocol):
         """The pool whose calls it runs."""
 
     async def open(self) -> None:
-        """Get ready; called once, before the first attempt."""
+        """Get ready; called once, before the first attempt.
+
+        Raises:
+            ToolyardError: it cannot run here; the worker does not start.
+        """
 
     async def close(self) -> None:
         """Let go of everything; called once, after the last attempt."""
+
+    def standing(self) -> Standing:
+        """How it stands now; must not block."""
 
     def prepare(self, tool: PinnedTool) -> Any:
         """What can be worked out once for a version of a tool; each attempt gets it as ``attempt.plan``.

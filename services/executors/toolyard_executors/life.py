@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, Literal
 
 from toolyard.contracts import codec
-from toolyard.contracts.calls import CallMessage, ErrorInfo, Result
+from toolyard.contracts.calls import CallMessage, ErrorInfo, Report, Result
 from toolyard.contracts.control import Granted
 from toolyard.contracts.events import End, Parked
 from toolyard.contracts.tools import PinnedTool, pool_of
@@ -158,6 +158,7 @@ class Life:
         now: float,
         error: ErrorInfo | None = None,
         result: Result | None = None,
+        report: Report | None = None,
     ) -> None:
         """It ended, with or without an attempt."""
         self.decided = True
@@ -172,5 +173,6 @@ class Life:
             announced=self.announced,
             result=result,
             error=error,
+            report=report,
             grant=self.grant,
         )

@@ -1,6 +1,6 @@
 """The events that an executor publishes about a call: pure functions from what happened to the contract's structs."""
 
-from toolyard.contracts.calls import Call, ErrorInfo, Result
+from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
 from toolyard.contracts.control import Granted
 from toolyard.contracts.events import ENDS, End, Parked, SoftTimeout, Started, about, sequence
 from toolyard.contracts.retries import may_follow
@@ -44,6 +44,7 @@ def ended(
     announced: bool = False,
     result: Result | None = None,
     error: ErrorInfo | None = None,
+    report: Report | None = None,
     grant: Granted | None = None,
 ) -> End:
     """The outcome of an attempt; ``started_at`` is None where it never started, ``grant`` where it needed none."""
@@ -57,6 +58,7 @@ def ended(
         finished_at=now,
         result=result,
         error=error,
+        report=report,
         started_at=started_at,
         announced=announced,
         worker=worker,

@@ -4,8 +4,15 @@ import asyncio
 from collections import deque
 from typing import Final
 
-#: Calls that one process runs at a time, if nobody says otherwise.
+#: Calls that one process runs at a time in a pool, if nobody says otherwise: most wait for an upstream. Those that
+#: compute have a process of their own each, and share the cores and the memory of one machine.
 CONCURRENCY: Final = 256
+_OF_POOL: Final = {"sandbox": 8}
+
+
+def places_of(pool: str, asked: int | None = None) -> int:
+    """Calls that one process runs at a time in this pool; ``asked`` is what somebody said."""
+    return _OF_POOL.get(pool, CONCURRENCY) if asked is None else asked
 
 
 def window(slots: int) -> int:

@@ -11,10 +11,9 @@ from typing import Final
 import msgspec
 
 from toolyard.clock import Clock
-from toolyard.contracts.calls import ErrorInfo, Phase, Result, error_info
+from toolyard.contracts.calls import Phase, error_info
 from toolyard.contracts.control import Cancel
-from toolyard.security.redaction import Redactor
-from toolyard.states import Effect
+from toolyard.states import Effect, State
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
@@ -28,6 +27,7 @@ from toolyard_executors.life import Key, KnownTools, Life
 from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import CONCURRENCY, Slots
+from toolyard_executors.redacting import redacted_error, redacted_report, redacted_result
 from toolyard_executors.telling import Teller
 
 #: Seconds after which an attempt is worth a ``started`` event of its own.
@@ -169,7 +169,7 @@ class Runtime:
         except TimeoutError:
             self._end_early(life, attempt, phase, seconds)
         else:
-            self._end_as_told(life, attempt, finished)
+            self._end_as_told(life, attempt, phase, finished)
         finally:
             life.limit = None
             life.timer.cancel()
@@ -203,15 +203,19 @@ class Runtime:
             error = error_info("timed_out", f"it did not end within {seconds:g} s", phase=phase)
             life.end("timed_out", _effect(attempt), now=now, error=error)
 
-    def _end_as_told(self, life: Life, attempt: Attempt, finished: Finished) -> None:
+    def _end_as_told(self, life: Life, attempt: Attempt, phase: Phase, finished: Finished) -> None:
         now, redactor = self._clock.now(), attempt.redactor
-        error = finished.error
+        report, error = redacted_report(redactor, finished.report), finished.error
         if error is None and finished.result is not None:
             error = life.known.check(finished.result)
-        if error is not None:
-            life.end("failed", finished.effect, now=now, error=_redacted_error(redactor, error))
-        else:
-            life.end("succeeded", finished.effect, now=now, result=_redacted_result(redactor, finished.result))
+        if error is None:
+            result = redacted_result(redactor, finished.result)
+            life.end("succeeded", finished.effect, now=now, result=result, report=report)
+            return
+        state: State = "failed"
+        if error.code == "timed_out":  # a kind that keeps its time itself; whose time it was, it may leave to us
+            state, error = "timed_out", msgspec.structs.replace(error, phase=error.phase or phase)
+        life.end(state, finished.effect, now=now, error=redacted_error(redactor, error), report=report)
 
     async def _quarantine(self, life: Life) -> None:
         self._count(life)
@@ -269,27 +273,6 @@ class Runtime:
 def _effect(attempt: Attempt) -> Effect:
     """What the world may have seen of an attempt that did not end by itself."""
     return "unknown" if attempt.touched else "none"
-
-
-def _redacted_result(redactor: Redactor, result: Result | None) -> Result | None:
-    if not redactor or result is None:
-        return result
-    structured = result.structured
-    if isinstance(structured, msgspec.Raw):
-        structured = msgspec.Raw(redactor.json(bytes(structured)))
-    content = None if result.content is None else redactor.text(result.content)
-    return msgspec.structs.replace(result, content=content, structured=structured)
-
-
-def _redacted_error(redactor: Redactor, error: ErrorInfo) -> ErrorInfo:
-    if not redactor:
-        return error
-    return msgspec.structs.replace(
-        error,
-        message=redactor.text(error.message),
-        model_message=redactor.text(error.model_message),
-        details=redactor.value(error.details),
-    )
 
 
 def _trace(error: BaseException) -> str:

@@ -8,10 +8,16 @@ from toolyard.errors import SettingsError
 from toolyard.security.egress import AllowList
 from toolyard.security.signing import Keyring
 from toolyard.settings import keyring, number, one_of, path, port, read, setting, text, transport_url, unsafe
-from toolyard_executors.places import CONCURRENCY
+from toolyard_executors.places import places_of
 
 #: Calls of one process. A dramatiq worker's prefetch, and the connections to upstreams that may be open.
 _MOST: Final = 4096
+#: Where each call has a process of its own.
+_MOST_PROCESSES: Final = 1024
+#: MiB: what a sandboxed call may use where its tool does not say, and what looking at its code may; and a TiB.
+_LEAST_MEMORY: Final = 128
+_MOST_MEMORY: Final = 1 << 20
+_MEMORY: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,31 +31,42 @@ class WorkerSettings:
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
-    concurrency: int = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), CONCURRENCY)
+    concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
+    sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
+    sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(_LEAST_MEMORY, _MOST_MEMORY), _MEMORY)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
     log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
 
+    def places(self, pool: str) -> int:
+        """Calls that run at a time in this pool."""
+        return places_of(pool, self.concurrency)
 
-def read_settings() -> WorkerSettings:
-    """The settings of this process.
+
+def read_settings(pool: str) -> WorkerSettings:
+    """The settings of this process, which serves this pool.
 
     Raises:
         SettingsError: names every variable that is wrong, missing or unsafe.
     """
     settings = read(WorkerSettings)
-    check(settings)
+    check(settings, pool)
     return settings
 
 
-def check(settings: WorkerSettings) -> None:
-    """Refuse what is not there, and in the profile ``production`` what is unsafe.
+def check(settings: WorkerSettings, pool: str) -> None:
+    """Refuse what is not there or goes too far for the pool, and in the profile ``production`` what is unsafe.
 
     Raises:
         SettingsError: names all of it.
     """
     problems = _unsafe(settings) if settings.profile == "production" else []
+    if pool == "sandbox" and settings.places(pool) > _MOST_PROCESSES:
+        problems.append(
+            f"TOOLYARD_CONCURRENCY: {settings.concurrency} are too many for the pool sandbox, where each call has a "
+            f"process of its own; at most {_MOST_PROCESSES}, and {places_of(pool)} if unset"
+        )
     if settings.secrets_dir is not None and not settings.secrets_dir.is_dir():
         problems.append(f"TOOLYARD_SECRETS_DIR: there is no folder {settings.secrets_dir}")
     if problems:

@@ -22,7 +22,7 @@ from toolyard_executors.executor import Executor
 from toolyard_executors.hearing import Hearing
 from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
-from toolyard_executors.places import CONCURRENCY, Slots, window
+from toolyard_executors.places import Slots, places_of, window
 from toolyard_executors.runtime import Runtime
 
 #: Unsettled messages of the worker's own queue.
@@ -47,11 +47,13 @@ class _Pool:
     """One pool of this process.
 
     Attributes:
+        places: calls that run at a time.
         taking: whether its calls are to be taken.
     """
 
     executor: Executor
     runtime: Runtime
+    places: int
     subscription: Subscription | None = None
     taking: bool = False
 
@@ -67,7 +69,7 @@ class Worker:
         executors: one for each pool.
         worker_id: tells this process from all others; a part of its own queue's name.
         clock: the executors' too, where they judge absolute times.
-        concurrency: calls that run at a time, in each pool.
+        concurrency: calls that run at a time, in each pool; None for what is usual in that pool.
     """
 
     def __init__(
@@ -79,18 +81,17 @@ class Worker:
         secrets: SecretSource,
         worker_id: str,
         clock: WorkerClock | None = None,
-        concurrency: int = CONCURRENCY,
+        concurrency: int | None = None,
     ) -> None:
         self._transport = transport
         self._worker_id = worker_id
         self._clock = clock = clock or WorkerClock()
-        self._concurrency = concurrency
         self._metrics = Metrics()
         self._pauses = Pauses()
         self._changed = asyncio.Event()
         self._own: list[Subscription] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = self._open = False
         cancellations, lane = Cancellations(), Slots(1)
         every: dict[str, Any] = {"transport": transport, "envelope": envelope, "clock": clock}
         self._pools = [
@@ -104,9 +105,10 @@ class Worker:
                     pauses=self._pauses,
                     worker_id=worker_id,
                     lane=lane,
-                    concurrency=concurrency,
+                    concurrency=(places := places_of(executor.pool, concurrency)),
                     metrics=self._metrics,
                 ),
+                places,
             )
             for executor in executors
         ]
@@ -128,15 +130,33 @@ class Worker:
             hears=lambda: all(own.active for own in self._own),
         )
 
+    async def open(self) -> None:
+        """Get the kinds ready. `start` does it too; who does it before knows earlier that one of them cannot.
+
+        Raises:
+            ToolyardError: a kind cannot run here.
+        """
+        if not self._open:
+            self._open = True
+            for pool in self._pools:
+                await pool.executor.open()
+
+    async def close(self) -> None:
+        """Let go of the kinds, where that is still to be done."""
+        if self._open:
+            self._open = False
+            for pool in self._pools:
+                await pool.executor.close()
+
     async def start(self) -> None:
         """Hear of cancels first, then ask what is paused, and then take calls. The transport must be open."""
+        await self.open()
         for pool in self._pools:
-            await pool.executor.open()
             own = topology.worker_queue(pool.name, self._worker_id)
             await self._transport.own_queue(own, topology.worker_bindings(pool.name, self._worker_id))
             self._own.append(await self._transport.consume(own, self._hearing.take, prefetch=_OWN_PREFETCH))
-        slots = self._concurrency + window(self._concurrency)
         for pool in self._pools:
+            slots = pool.places + window(pool.places)
             pool.subscription = await self._transport.work(pool.name, pool.runtime.run, slots=slots, paused=True)
         self._tasks = [asyncio.create_task(self._attendance.run()), asyncio.create_task(self._follow())]
 
@@ -158,7 +178,7 @@ class Worker:
         self._own.clear()
         for pool in self._pools:
             pool.subscription = None
-            await pool.executor.close()
+        await self.close()
 
     @property
     def running(self) -> int:
@@ -167,12 +187,18 @@ class Worker:
 
     def metrics(self) -> str:
         """The worker's numbers, as Prometheus reads them."""
-        return self._metrics.text(running=self.running, waiting=self._waiting, clock_offset=self._clock.offset)
+        own = self._metrics.text(running=self.running, waiting=self._waiting, clock_offset=self._clock.offset)
+        return own + "".join(f"{line}\n" for pool in self._pools for line in pool.executor.standing().metrics)
+
+    @property
+    def details(self) -> dict[str, object]:
+        """What its kinds have to show."""
+        return {name: value for pool in self._pools for name, value in pool.executor.standing().details.items()}
 
     def ready(self) -> Verdict:
         """Whether calls are being taken, or would be if a pool were not paused: it proves consumption."""
         paused = [pool.name for pool in self._pools if self._pauses.holds_pool(pool.name)]
-        details: dict[str, object] = {"running": self.running, "waiting": self._waiting}
+        details: dict[str, object] = {"running": self.running, "waiting": self._waiting, **self.details}
         if paused:
             details["paused"] = paused
         if self._clock.offset:
@@ -192,6 +218,8 @@ class Worker:
         if not self._pauses.begun:
             return "no scheduler has said yet what is paused"
         for pool in self._pools:
+            if reason := pool.executor.standing().reason:
+                return reason
             if pool.name not in paused and (pool.subscription is None or not pool.subscription.active):
                 return f"the pool {pool.name} is not consumed"
         return self._full()
@@ -200,7 +228,7 @@ class Worker:
         """Why the window takes no more; empty where it does. Calls that need no claim may still go through."""
         for pool in self._pools:
             claims = pool.runtime.claims
-            if claims.waiting >= window(self._concurrency) and claims.waited > _FULL_FOR:
+            if claims.waiting >= window(pool.places) and claims.waited > _FULL_FOR:
                 return f"the window of {pool.name} is full: {claims.waiting} claims wait for a scheduler's answer"
         return ""
 

@@ -63,7 +63,7 @@ class Runner:
 
     Args:
         children: checks and runs at the same time.
-        memory: bytes that their memory limits may add up to.
+        memory: bytes that the memory limits of these may add up to.
         minimum: the worst isolation at which it may start.
         guest: the module that runs in the children, and ``folders``: where it is, if not where Python looks anyway.
             Of tests, for guests that are hostile.
@@ -79,18 +79,41 @@ class Runner:
         folders: Sequence[str] = (),
     ) -> None:
         self._jail = Jail(guest, children=children, memory=memory, minimum=minimum, folders=folders)
+        self._started = False
+        self.memory = memory
+        self.runs = 0
+        """Checks and runs so far, however they ended."""
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """What stands between a tool and the machine; None before the start."""
+        return self._jail.isolation
+
+    @property
+    def servers(self) -> int:
+        """Fork servers that were started so far."""
+        return self._jail.servers
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be run, and not for a moment only; empty where all is well."""
+        return self._jail.trouble
 
     async def start(self) -> Isolation:
-        """Start the processes; returns what stands between a tool and the machine.
+        """Start the processes, if they do not run yet; returns what stands between a tool and the machine.
 
         Raises:
             SettingsError: less than ``minimum``; says which wall is missing, and what to do.
             ServerLost: they did not come up.
         """
-        return await self._jail.start()
+        if not self._started or self.isolation is None:
+            self._started = True
+            return await self._jail.start()
+        return self.isolation
 
     async def stop(self) -> None:
         """End everything, at once."""
+        self._started = False
         await self._jail.stop()
 
     async def check(self, source: str, allowed_imports: Sequence[str] | None) -> Checked:
@@ -108,6 +131,7 @@ class Runner:
             payload = msgspec.json.encode({"source": source, "allowed_imports": listed})
         except UnicodeEncodeError:
             return _refused("it has half of a surrogate pair in its text: write it as \\ud83d, or write the character")
+        self.runs += 1
         verdict = await self._jail.run("check", payload, limits=_CHECK)
         if verdict.how == "lost":
             raise ServerLost(f"the code could not be looked at: {verdict.reason}")
@@ -134,12 +158,13 @@ class Runner:
             verdict on it is ``broke_protocol``.
 
         Raises:
-            ValueError: its memory limit is more than all runs together have.
+            ValueError: its memory limit is more than `memory`.
             ServerLost: the tool was not run.
             Exception: what ``answer`` raised.
         """
         limits = msgspec.structs.replace(limits, output=room_for(job.output, job.prints), requests=job.requests)
-        verdict = await self._jail.run("run", _payload(code, job), limits=limits, answer=answer)
+        self.runs += 1
+        verdict = await self._jail.run("run", _payload(code, job, limits), limits=limits, answer=answer)
         if verdict.how != "answered":
             return verdict, None
         try:
@@ -163,15 +188,16 @@ def _refused(message: str) -> Checked:
     return Checked((Problem(0, 0, message),), None)
 
 
-def _payload(code: bytes, job: Job) -> bytes:
+def _payload(code: bytes, job: Job, limits: Limits) -> bytes:
     """The operation's payload; Python's own writer keeps numbers of any size."""
+    kept = {"prints": job.prints, "output": job.output, "requests": job.requests, "question": limits.question}
     header = json.dumps(
         {
             "parameters": job.parameters,
             "context": job.context,
             "environment": job.environment,
             "allowed_imports": job.allowed_imports,
-            "limits": {"prints": job.prints, "output": job.output, "requests": job.requests},
+            "limits": kept,
         }
     ).encode()
     return len(header).to_bytes(_LENGTH) + header + code

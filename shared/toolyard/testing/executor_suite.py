@@ -15,6 +15,7 @@ from toolyard.contracts.codec import encode
 from toolyard.contracts.events import Cancelled, Ended, Failed, Succeeded, TimedOut
 from toolyard.contracts.tools import PinnedTool
 from toolyard.errors import CODES
+from toolyard.states import Effect
 
 #: The secret ``TOKEN`` of the org that the calls belong to. No other secret exists.
 SECRET = "t0ken/with+signs=ü"  # noqa: S105 - of the tests
@@ -32,7 +33,7 @@ class Kind(Protocol):
         fails_telling: reports an error whose text holds the secret ``TOKEN``.
         needs_secret: needs the secret ``MISSING``.
         needs_context: needs the key ``tenant`` of the context.
-        huge: answers with more than 1 MiB.
+        huge: answers with more than 1 MiB; ``huge_effect``: what the world saw of it.
         odd: answers with a NUL and half of a surrogate pair in a text, as far as the kind can.
     """
 
@@ -45,6 +46,7 @@ class Kind(Protocol):
     needs_secret: PinnedTool
     needs_context: PinnedTool
     huge: PinnedTool
+    huge_effect: Effect
     odd: PinnedTool
 
     async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's, not ours
@@ -120,7 +122,7 @@ class ExecutorSuite:
 
     async def test_an_answer_that_is_too_large_is_not_passed_on(self, kind: Kind) -> None:
         end = await kind.run(kind.huge)
-        assert (_error(end).code, end.effect, end.result) == ("output_too_large", "done", None)
+        assert (_error(end).code, end.effect, end.result) == ("output_too_large", kind.huge_effect, None)
 
     async def test_an_answer_can_be_kept_by_any_database(self, kind: Kind) -> None:
         raw = encode(await kind.run(kind.odd))

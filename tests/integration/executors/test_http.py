@@ -19,7 +19,7 @@ from toolyard.security.egress import AllowList
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import Finished
 from toolyard_executors.kinds.http import HttpExecutor
-from toolyard_executors.kinds.http.reading import MAX_ANSWER
+from toolyard_executors.outbound.reading import MAX_ANSWER
 
 LOOPBACK = AllowList.parse("127.0.0.1")
 

@@ -1,4 +1,4 @@
-"""The http kind, held to what every kind must keep."""
+"""Every kind, held to what every kind must keep."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,34 +16,25 @@ from toolyard.clock import SYSTEM
 from toolyard.contracts.calls import VERSION
 from toolyard.contracts.control import Cancel
 from toolyard.contracts.events import Ended
-from toolyard.contracts.tools import HttpBinding, PinnedTool
+from toolyard.contracts.tools import HttpBinding, PinnedTool, SandboxBinding
+from toolyard.sandbox.runner import Level, Runner
 from toolyard.security.egress import AllowList
+from toolyard.states import Effect
 from toolyard.testing.executor_suite import SECRET, ExecutorSuite
 from toolyard_executors.cancellation import Cancellations
+from toolyard_executors.executor import Executor
 from toolyard_executors.kinds.http import HttpExecutor
+from toolyard_executors.kinds.sandbox import SandboxExecutor
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.runtime import Runtime
 
 
-class HttpKind:
-    """Http tools over the test's upstream; see `toolyard.testing.executor_suite.Kind`."""
+class Running:
+    """Runs calls through a runtime, with an upstream for them to reach."""
 
-    def __init__(self, upstream: Upstream, executor: HttpExecutor) -> None:
+    def __init__(self, upstream: Upstream, executor: Executor) -> None:
         self.upstream = upstream
         self.executor = executor
-        self.echo = self._tool("/status/200", body="${parameters}")
-        self.fails = self._tool("/status/422", body="no such city")
-        self.hangs = self._tool("/sleep/3600")
-        self.tells = self._tool("/status/200", body='{"a": ["the token is ${secrets.TOKEN}"]}')
-        self.fails_telling = self._tool("/status/500", body="bad token ${secrets.TOKEN}")
-        self.needs_secret = self._tool("/status/200", body="${secrets.MISSING}")
-        self.needs_context = self._tool("/status/200", body="${context.tenant}")
-        self.huge = self._tool("/big/2000000")
-        self.odd = self._tool("/nul")
-        self.out_of_reach = a_tool(HttpBinding(method="POST", url=f"http://127.0.0.1:{free_port()}/"))
-
-    def _tool(self, path: str, **query: str) -> PinnedTool:
-        return a_tool(HttpBinding(method="POST", url=self.upstream.url + path, query=query))
 
     async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's
         return await self._run(*self._made(), tool, arguments=arguments or {}, timeout=timeout)
@@ -54,7 +45,7 @@ class HttpKind:
         running = asyncio.create_task(self._run(runtime, transport, tool, call_id=call_id))
 
         async def seen() -> bool:
-            return any(request.headers["idempotency-key"] == call_id for request in self.upstream.requests)
+            return any(request.headers.get("idempotency-key") == call_id for request in self.upstream.requests)
 
         await async_wait_until(seen, within=30, what="the request")
         runtime.cancel(Cancel(v=VERSION, sender="g", time=0, org="default", call_id=call_id))
@@ -76,14 +67,36 @@ class HttpKind:
         return runtime, transport
 
     async def _run(self, runtime: Runtime, transport: HandTransport, tool: PinnedTool, **call: Any) -> Ended:
-        delivery = a_delivery(a_message(a_call(**call), tool))
+        delivery = a_delivery(a_message(a_call(pool=self.executor.pool, **call), tool))
         await runtime.run(delivery)
         assert settled(delivery) == ["ack"]
         return transport.end()
 
 
+class HttpKind(Running):
+    """Http tools over the test's upstream; see `toolyard.testing.executor_suite.Kind`."""
+
+    huge_effect: Effect = "done"
+
+    def __init__(self, upstream: Upstream, executor: HttpExecutor) -> None:
+        super().__init__(upstream, executor)
+        self.echo = self._tool("/status/200", body="${parameters}")
+        self.fails = self._tool("/status/422", body="no such city")
+        self.hangs = self._tool("/sleep/3600")
+        self.tells = self._tool("/status/200", body='{"a": ["the token is ${secrets.TOKEN}"]}')
+        self.fails_telling = self._tool("/status/500", body="bad token ${secrets.TOKEN}")
+        self.needs_secret = self._tool("/status/200", body="${secrets.MISSING}")
+        self.needs_context = self._tool("/status/200", body="${context.tenant}")
+        self.huge = self._tool("/big/2000000")
+        self.odd = self._tool("/nul")
+        self.out_of_reach = a_tool(HttpBinding(method="POST", url=f"http://127.0.0.1:{free_port()}/"))
+
+    def _tool(self, path: str, **query: str) -> PinnedTool:
+        return a_tool(HttpBinding(method="POST", url=self.upstream.url + path, query=query))
+
+
 @pytest.fixture
-async def kind(upstream: Upstream) -> AsyncIterator[HttpKind]:
+async def http_kind(upstream: Upstream) -> AsyncIterator[HttpKind]:
     executor = HttpExecutor(allow=AllowList.parse("127.0.0.1"))
     await executor.open()
     yield HttpKind(upstream, executor)
@@ -92,3 +105,58 @@ async def kind(upstream: Upstream) -> AsyncIterator[HttpKind]:
 
 class TestHttp(ExecutorSuite):
     """The suite, for http."""
+
+    @pytest.fixture
+    def kind(self, http_kind: HttpKind) -> HttpKind:
+        return http_kind
+
+
+def sandboxed(*lines: str, **binding: Any) -> PinnedTool:
+    """A tool whose function has these lines."""
+    body = "\n    ".join(lines)
+    return a_tool(SandboxBinding(code=f"import os\n\ndef execute_tool(parameters, context):\n    {body}\n", **binding))
+
+
+class SandboxKind(Running):
+    """Sandboxed tools; those that reach out do so to the test's upstream."""
+
+    huge_effect: Effect = "none"
+
+    def __init__(self, upstream: Upstream, executor: SandboxExecutor) -> None:
+        super().__init__(upstream, executor)
+        token = {"environment_variables": ("TOKEN",)}
+        self.echo = sandboxed("return parameters")
+        self.fails = sandboxed("return {'success': False, 'message': 'no such city'}")
+        self.hangs = self._reaching(f"{upstream.url}/sleep/3600")
+        self.tells = sandboxed("return {'a': ['the token is ' + os.environ['TOKEN']]}", **token)
+        self.fails_telling = sandboxed("raise ValueError('bad token ' + os.environ['TOKEN'])", **token)
+        self.needs_secret = sandboxed("return 1", environment_variables=("MISSING",))
+        self.needs_context = a_tool(sandboxed("return 1").binding, contexts=("tenant",))
+        self.huge = sandboxed("return 'x' * 2_000_000")
+        self.odd = sandboxed("return {'text': 'a\\0b', '\\0': 'c'}")
+        self.out_of_reach = self._reaching(f"http://127.0.0.1:{free_port()}/")
+
+    def _reaching(self, url: str) -> PinnedTool:
+        return sandboxed(
+            "import requests",
+            f"requests.post({url!r}, headers={{'Idempotency-Key': context['call_id']}}, timeout=3600)",
+            allowed_imports=("os", "requests"),
+            allowed_hosts=("127.0.0.1",),
+        )
+
+
+@pytest.fixture
+async def sandbox_kind(upstream: Upstream) -> AsyncIterator[SandboxKind]:
+    runner = Runner(children=4, memory=1 << 30, minimum=Level.DEGRADED)
+    executor = SandboxExecutor(runner, allow=AllowList.parse("127.0.0.1"))
+    await executor.open()
+    yield SandboxKind(upstream, executor)
+    await executor.close()
+
+
+class TestSandbox(ExecutorSuite):
+    """The suite, for sandbox."""
+
+    @pytest.fixture
+    def kind(self, sandbox_kind: SandboxKind) -> SandboxKind:
+        return sandbox_kind

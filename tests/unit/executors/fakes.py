@@ -25,7 +25,7 @@ from toolyard.transport.base import Delivery, Health, Message, OnDelivery, Recor
 from toolyard.transport.envelope import Envelope
 from toolyard.transport.topology import EVENTS
 from toolyard_executors.context import Attempt
-from toolyard_executors.executor import Finished
+from toolyard_executors.executor import WELL, Finished, Standing
 
 KEYRING = Keyring({"k": b"k" * 32})
 ENVELOPE = Envelope(KEYRING)
@@ -271,6 +271,7 @@ class HandExecutor:
         self.act = act or succeed
         self.attempts: list[Attempt] = []
         self.prepared = 0
+        self.stands = WELL
         self.opened = self.closed = False
 
     async def open(self) -> None:
@@ -278,6 +279,9 @@ class HandExecutor:
 
     async def close(self) -> None:
         self.closed = True
+
+    def standing(self) -> Standing:
+        return self.stands
 
     def prepare(self, tool: PinnedTool) -> Any:
         self.prepared += 1

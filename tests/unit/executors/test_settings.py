@@ -13,15 +13,28 @@ URL = "amqp://ann:pw@broker/"
 KEYS = "k:" + "ab" * 32
 
 
-def settings(**env: str) -> WorkerSettings:
+def settings(pool: str = "http", **env: str) -> WorkerSettings:
     made = read(WorkerSettings, {"TOOLYARD_TRANSPORT_URL": URL, **env})
-    check(made)
+    check(made, pool)
     return made
 
 
 def test_a_worker_needs_no_more_than_its_broker():
     made = settings()
-    assert (made.concurrency, made.profile, made.port) == (256, "dev", None)
+    assert (made.profile, made.port) == ("dev", None)
+    assert (made.sandbox_minimum, made.sandbox_memory) == ("container", 1024)
+
+
+def test_how_many_calls_run_at_a_time_depends_on_the_pool_unless_it_is_said():
+    assert (settings().places("http"), settings().places("sandbox")) == (256, 8)
+    asked = settings(TOOLYARD_CONCURRENCY="50")
+    assert (asked.places("http"), asked.places("sandbox")) == (50, 50)
+
+
+def test_more_processes_than_a_machine_takes_are_refused_in_the_pool_that_would_start_them():
+    assert settings("http", TOOLYARD_CONCURRENCY="1025").places("http") == 1025
+    with pytest.raises(SettingsError, match=r"1025 are too many for the pool sandbox.*at most 1024, and 8 if unset"):
+        settings("sandbox", TOOLYARD_CONCURRENCY="1025")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +49,12 @@ def test_a_worker_needs_no_more_than_its_broker():
         ({"TOOLYARD_PROFILE": "production", "TOOLYARD_TRANSPORT_URL": "amqp://guest:guest@b/"}, "as guest"),
         ({"TOOLYARD_TRANSPORT_URL": "redis://b/"}, "TOOLYARD_TRANSPORT_URL"),
         ({"TOOLYARD_TRANSPORT_URL": ""}, "TOOLYARD_TRANSPORT_URL is not set"),
+        (
+            {"TOOLYARD_SANDBOX_MINIMUM": "off"},
+            "TOOLYARD_SANDBOX_MINIMUM: 'off' is not one of full, container, degraded",
+        ),
+        ({"TOOLYARD_SANDBOX_MEMORY": "64"}, "TOOLYARD_SANDBOX_MEMORY: 64 is not between 128 and"),
+        ({"TOOLYARD_SANDBOX_MEMORY": "1 GiB"}, "TOOLYARD_SANDBOX_MEMORY: '1 GiB' is not a whole number"),
     ],
 )
 def test_a_wrong_setting_is_named(env, said):
@@ -53,10 +72,9 @@ def test_production_takes_safe_settings():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "which pool? there is: http"),
-        (["lambda"], "the pool lambda is not in this build; there is: http"),
-        (["sandbox"], "the pool sandbox is not in this build"),
-        (["htpp"], "there is no pool 'htpp'; there is: http"),
+        ([], "which pool? there is: http, sandbox"),
+        (["lambda"], "the pool lambda is not in this build; there is: http, sandbox"),
+        (["htpp"], "there is no pool 'htpp'; there is: http, sandbox"),
         (["http", "more"], "unrecognized arguments: more"),
     ],
 )

@@ -7,6 +7,7 @@ bound.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -50,6 +51,22 @@ class Jail:
     ) -> None:
         self._pool = Pool(guest, folders, alive=children + 1, minimum=minimum, renew_after=renew_after)
         self._budget = Budget(children, memory)
+        self.memory = memory
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """What the newest fork server has proved; None before the first."""
+        return self._pool.isolation
+
+    @property
+    def servers(self) -> int:
+        """Fork servers that were started so far."""
+        return self._pool.servers
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be run, and not for a moment only; empty where all is well."""
+        return self._pool.trouble
 
     async def start(self) -> Isolation:
         """Starts the fork server, which proves its walls by attempts.
@@ -76,13 +93,15 @@ class Jail:
             ServerLost: there is no fork server, and none could be started; the guest saw nothing of the request.
             Exception: what `answer` raised.
         """
+        asked = time.monotonic()
         await self._budget.take(limits.memory)
         child: Child | None = None
         try:
             for _ in range(TRIES):
                 child, channel = await self._pool.take()
+                left = limits.after(time.monotonic() - asked)
                 with contextlib.suppress(NotBegun):
-                    return await self._in_child(child, channel, operation, payload, limits, answer)
+                    return await self._in_child(child, channel, operation, payload, left, answer)
             raise ServerLost(f"{TRIES} processes of the sandbox died before they began")
         finally:
             self._give_back(child, limits.memory)

@@ -32,6 +32,10 @@ class Pool:
         alive: how many children there are at a time, those that run and those that wait.
         minimum: the worst level at which a server may work.
         renew_after: children of one fork server, until another takes its place.
+
+    Attributes:
+        isolation: what the newest server has proved; None before the first.
+        servers: how many have been started.
     """
 
     def __init__(self, guest: str, folders: Sequence[str], *, alive: int, minimum: Level, renew_after: int) -> None:
@@ -45,6 +49,9 @@ class Pool:
         self._ready: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._failures = 0
+        self._why = ""
+        self.isolation: Isolation | None = None
+        self.servers = 0
         self._change_due = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
@@ -74,6 +81,15 @@ class Pool:
             await each.stop()
         if self._endings:
             await asyncio.wait(self._endings)
+
+    @property
+    def trouble(self) -> str:
+        """Why no child can be had, and not for a moment only; empty where all is well."""
+        if self._keeper is None:
+            return "the sandbox does not run"
+        if self._server is None:
+            return self._why
+        return "no process can be forked for the sandbox" if self._server.barren else ""
 
     async def take(self) -> tuple[Child, Channel]:
         """A child that is locked and waits; whoever takes it discards it.
@@ -180,13 +196,15 @@ class Pool:
         if reason := refusal(found, self._minimum):
             await server.stop()
             raise SettingsError(reason)
+        self.isolation, self.servers, self._why = found, self.servers + 1, ""
         return server, found
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         self._change_due.set()
+        self._why = f"no fork server could be started: {error}"
         if self._server is None and self._failures >= _PATIENCE:
-            self._disappoint(ServerLost(f"no fork server could be started: {error}"))
+            self._disappoint(ServerLost(self._why))
 
     def _adopt(self, server: ForkServer) -> None:
         """The new server gets all work from now on; the old one ends with its last run."""

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 #: How a run ended.
 How = Literal["answered", "timed_out", "out_of_memory", "too_much_output", "crashed", "lost", "broke_protocol"]
@@ -15,6 +15,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         wall: seconds from the moment when a child gets the request, whatever it waits for.
+        total: seconds from the moment when it is asked for, in which it may first wait for a place; None for any time.
         cpu: seconds of CPU time; the kernel counts them in whole ones, so a part of one counts as one.
         memory: bytes beyond what a child has before it does anything.
         output: bytes of the answer.
@@ -23,11 +24,18 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
 
     wall: float = 10.0
+    total: float | None = None
     cpu: float = 10.0
     memory: int = 128 * _MIB
     output: int = _MIB
     requests: int = 20
     question: int = _MIB
+
+    def after(self, waited: float) -> "Limits":
+        """What is left when it has waited so many seconds for its place."""
+        if self.total is None:
+            return self
+        return structs.replace(self, wall=max(0.0, min(self.wall, self.total - waited)))
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -37,11 +37,12 @@ class _Check(msgspec.Struct):
 
 
 class _Limits(msgspec.Struct):
-    """Bytes of what is printed and of the value, and requests."""
+    """Bytes of what is printed and of the value, requests, and bytes of each."""
 
     prints: int = 65_536
     output: int = 1_048_576
     requests: int = 10
+    question: int = 1_048_576
 
 
 class _Run(msgspec.Struct):
@@ -102,9 +103,10 @@ def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     # Python's own reader: it keeps numbers of any size as they are.
     asked = msgspec.convert(json.loads(payload[_LENGTH:end]), _Run)
     given = Given(asked.parameters, asked.context, asked.environment, asked.allowed_imports)
-    printer, asking = Printer(asked.limits.prints), Asking(ask, asked.limits.requests)
+    limits = asked.limits
+    printer, asking = Printer(limits.prints), Asking(ask, limits.requests, limits.question)
     try:
-        told = _told(payload[end:], given, printer, asking, asked.limits.output)
+        told = _told(payload[end:], given, printer, asking, limits.output)
     except MemoryError:
         _RESERVE.clear()
         told = _error("resource_exhausted", "the tool needed more memory than it may have")

@@ -11,6 +11,7 @@ import msgspec
 
 from toolyard.contracts.calls import Result
 from toolyard.contracts.codec import encode_json
+from toolyard_executors.outbound.cleaning import clean, clean_value
 
 _TEXT: Final = re.compile(
     r"text/.*|application/(?:.*\+)?(?:json|xml|yaml|x-yaml|javascript|ecmascript|graphql|toml|x-ndjson|sql)"
@@ -21,8 +22,6 @@ _CHARSETS: Final = re.compile(
     r"utf-?(?:8|16|32)(?:-?[lb]e)?|(?:us-)?ascii|latin-?1|iso-?8859-\d{1,2}|windows-125\d|cp125\d|shift_jis"
     r"|euc-(?:jp|kr)|iso-2022-jp|gb2312|gbk|gb18030|big5|koi8-[ru]"
 )
-_BROKEN: Final = re.compile("[\x00\ud800-\udfff]")
-_MARK: Final = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +72,6 @@ def understand(body: bytes, content_type: str) -> Answer:
     return Answer(media_type, binary=body)
 
 
-def clean(text: str) -> str:
-    """The text with a mark in the place of each NUL and each lone surrogate."""
-    return _BROKEN.sub(_MARK, text)
-
-
 def _content_type(header: str) -> tuple[str, str]:
     media_type, *parameters = header.split(";")
     for parameter in parameters:
@@ -105,8 +99,8 @@ def _json(body: bytes, charset: str) -> Any:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Python's own reader takes half surrogate pairs, and we take broken UTF-8.
-        return _clean(json.loads(body.decode("utf-8", "replace"), parse_constant=_refuse, parse_float=_finite))
-    return _clean(value) if rb"\u0000" in body else value
+        return clean_value(json.loads(body.decode("utf-8", "replace"), parse_constant=_refuse, parse_float=_finite))
+    return clean_value(value) if rb"\u0000" in body else value
 
 
 def _refuse(constant: str) -> Any:
@@ -116,13 +110,3 @@ def _refuse(constant: str) -> Any:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse(digits)
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {clean(key): _clean(item) for key, item in value.items()}
-    return value

@@ -20,10 +20,10 @@ from toolyard.telemetry import tracing
 from toolyard.telemetry.logs import logger
 from toolyard.templates import LeftOut, Unfillable, Values, as_text, follow
 from toolyard_executors.context import Attempt
-from toolyard_executors.executor import Finished, failed
+from toolyard_executors.executor import WELL, Finished, Standing, failed
 from toolyard_executors.kinds.http.answers import Answer, understand
-from toolyard_executors.kinds.http.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
-from toolyard_executors.kinds.http.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
+from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
+from toolyard_executors.outbound.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
 
 log = logger("http")
 
@@ -80,6 +80,10 @@ class HttpExecutor:
         if self._connections is not None:
             await self._connections.close()
             self._connections = None
+
+    def standing(self) -> Standing:
+        """Always well: how its upstreams are is seen in its calls."""
+        return WELL
 
     def prepare(self, tool: PinnedTool) -> HttpTemplate:
         """The tool's request, taken apart."""

@@ -64,5 +64,5 @@ def _nobody(question: bytes) -> bytes:
 
 #: Names of modules and of what they have, for looking at a source; nothing in it can be called.
 CATALOGUE: Final[dict[str, dict[str, object]]] = {
-    name: members_of(module) for name, module in sorted(Modules({}, Asking(_nobody, 0), Printer(0)).every().items())
+    name: members_of(module) for name, module in sorted(Modules({}, Asking(_nobody, 0, 0), Printer(0)).every().items())
 }

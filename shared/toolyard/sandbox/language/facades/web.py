@@ -53,11 +53,13 @@ class Asking:
     Args:
         ask: sends one question and waits for its answer.
         most: requests that one call may make.
+        longest: bytes of one of them, as it is sent to the worker.
     """
 
-    def __init__(self, ask: Ask, most: int) -> None:
+    def __init__(self, ask: Ask, most: int, longest: int) -> None:
         self._ask = ask
         self._most = most
+        self._longest = longest
         self.asked = 0
 
     def send(self, question: dict[str, object]) -> Response:
@@ -68,8 +70,11 @@ class Asking:
         """
         if self.asked >= self._most:
             raise RequestException(f"this tool may make {self._most} requests, and made them")
+        text = json.dumps(question, ensure_ascii=False).encode()
+        if len(text) > self._longest:
+            raise RequestException(f"a request may take {self._longest:,} bytes, its body as base64 included")
         self.asked += 1
-        answer = msgspec.json.decode(self._ask(json.dumps(question).encode()), type=_Answer)
+        answer = msgspec.json.decode(self._ask(text), type=_Answer)
         if answer.error is not None:
             raise BY_KIND.get(answer.kind, ConnectionError)(answer.error)
         pairs = answer.headers.items() if isinstance(answer.headers, dict) else answer.headers

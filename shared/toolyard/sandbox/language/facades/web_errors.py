@@ -56,7 +56,7 @@ class MissingSchema(InvalidURL):
 
 
 class ChunkedEncodingError(RequestException):
-    """Never raised: named in handlers."""
+    """The answer broke off, is too large, or cannot be decoded."""
 
 
 class InvalidJSONError(RequestException):
@@ -96,4 +96,6 @@ BY_KIND: Final[dict[str, type[RequestException]]] = {
     "timed_out": ReadTimeout,
     "invalid": InvalidURL,
     "redirects": TooManyRedirects,
+    "refused": RequestException,
+    "answer": ChunkedEncodingError,
 }

@@ -1,6 +1,6 @@
 """The body of an answer, read as it comes: never more bytes than are wanted, counted after decompression.
 
-Called by `executor`. It knows bytes and content encodings, nothing of what they mean.
+Called by the kinds that send requests. It knows bytes and content encodings, nothing of what they mean.
 """
 
 import zlib
@@ -11,7 +11,7 @@ import aiohttp
 import httpx
 
 from toolyard.errors import ToolyardError
-from toolyard_executors.kinds.http.connection import Cut
+from toolyard_executors.outbound.connection import Cut
 
 #: Bytes of a decoded answer.
 MAX_ANSWER: Final = 1024 * 1024

@@ -1,8 +1,8 @@
 """How a request reaches its upstream: pooled connections that are opened to checked addresses only.
 
-The httpx API over one aiohttp session. Called by `executor`; it knows requests and addresses, nothing of tools. Every
-connection is opened to an address that the egress policy let through, and a request gets only a connection to the very
-host that was checked.
+The httpx API over one aiohttp session. Called by the kinds that send requests; it knows requests and addresses, nothing
+of tools. Every connection is opened to an address that the egress policy let through, and a request gets only a
+connection to the very host that was checked.
 """
 
 import asyncio

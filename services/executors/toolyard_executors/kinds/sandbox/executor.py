@@ -1,0 +1,156 @@
+"""One attempt of a sandboxed tool: its code, checked once; its values; a run in a process of its own; what came of it.
+
+Given to the runtime by `worker`. It runs nothing itself: see `toolyard.sandbox.runner`. Effects: nothing was reached
+``none``; reached and not succeeded ``unknown``; succeeded ``done``.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from toolyard.contracts.tools import PinnedTool
+from toolyard.sandbox.runner import Isolation, Runner, ServerLost, Told, Verdict
+from toolyard.sandbox.telling import Untrue
+from toolyard.security.egress import AllowList
+from toolyard.telemetry.logs import logger
+from toolyard.templates import Unfillable
+from toolyard_executors.context import Attempt
+from toolyard_executors.executor import Finished, Standing, failed
+from toolyard_executors.kinds.sandbox.codes import Codes, Refused
+from toolyard_executors.kinds.sandbox.plans import Plan, plan_of
+from toolyard_executors.kinds.sandbox.requests import Requests
+from toolyard_executors.kinds.sandbox.verdicts import Circumstances, finished, is_hostile
+from toolyard_executors.outbound.connection import Connections, Resolve
+
+log = logger("sandbox")
+
+_AWAY: Final = "the sandbox of this worker is not there at the moment"
+
+
+class SandboxExecutor:
+    """Runs sandboxed tools.
+
+    Args:
+        runner: runs their code; opened and closed with this.
+        allow: the private destinations that the operator opened to their requests.
+        https_only: deny plain http.
+        resolve: a host's addresses; the system's resolver if not given.
+    """
+
+    pool = "sandbox"
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        allow: AllowList | None = None,
+        https_only: bool = False,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._runner = runner
+        self._codes = Codes(runner.check)
+        self._allow = allow or AllowList()
+        self._https_only = https_only
+        self._resolve = resolve
+        self._connections: Connections | None = None
+
+    async def open(self) -> None:
+        """Start the locked processes; connections are opened when they are needed.
+
+        Raises:
+            SettingsError: the machine locks them up less well than is asked for; says what is missing.
+            ServerLost: they did not come up.
+        """
+        await self._runner.start()
+        self._connections = Connections(self._allow, self._resolve)
+
+    async def close(self) -> None:
+        """End the processes, and close all connections."""
+        await self._codes.close()
+        await self._runner.stop()
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
+
+    def standing(self) -> Standing:
+        """How well tools are locked up, and whether they can be run."""
+        found = self._runner.isolation
+        details: dict[str, object] = {}
+        if found is not None:
+            details["isolation"] = str(found.level)
+            if found.missing:
+                details["isolation_missing"] = dict(found.missing)
+        return Standing(self._runner.trouble, details, tuple(_metrics(found, self._runner)))
+
+    def prepare(self, tool: PinnedTool) -> Plan:
+        """What the tool may use and is given; its code is looked at when it is first run."""
+        return plan_of(tool, self._runner.memory)
+
+    async def run(self, attempt: Attempt) -> Finished:
+        """Run the tool; see `toolyard_executors.executor.Executor`."""
+        plan: Plan = attempt.plan
+        try:
+            job = plan.job(attempt)
+            code = await self._codes.get(plan)
+        except Unfillable as error:
+            return failed(error.code, str(error), "none")
+        except Refused as refused:
+            return failed("internal", f"this worker cannot run it: {refused}", "none")
+        except ServerLost as lost:
+            return _lost(lost)
+        requests = self._requests(attempt, plan)
+        seconds = attempt.remaining
+        try:
+            verdict, told = await self._runner.run(code, job, plan.limits(seconds), requests.answer)
+        except ServerLost as lost:
+            return _lost(lost)
+        except Untrue as untrue:
+            verdict, told = Verdict(how="broke_protocol", reason=str(untrue)), None
+        return self._finished(attempt, verdict, told, denied=requests.denied, seconds=seconds)
+
+    def _requests(self, attempt: Attempt, plan: Plan) -> Requests:
+        if self._connections is None:
+            raise RuntimeError("the executor is not open")
+        return Requests(
+            attempt,
+            self._connections,
+            hosts=plan.hosts,
+            memory=plan.memory,
+            allow=self._allow,
+            https_only=self._https_only,
+        )
+
+    def _finished(
+        self, attempt: Attempt, verdict: Verdict, told: Told | None, *, denied: bool, seconds: float
+    ) -> Finished:
+        if is_hostile(verdict):
+            call = attempt.call
+            about = {"call_id": call.call_id, "org": call.org, "tool": call.tool, "version": call.version}
+            log.warning("a tool left its bounds and was stopped", **about, how=verdict.how, signal=verdict.signal)
+        found = self._runner.isolation
+        circumstances = Circumstances(
+            plan=attempt.plan,
+            touched=attempt.touched,
+            denied=denied,
+            seconds=seconds,
+            isolation=None if found is None else str(found.level),
+        )
+        return finished(verdict, told, circumstances)
+
+
+def _lost(error: ServerLost) -> Finished:
+    """Nothing was run: another worker, or this one in a moment, may."""
+    log.warning("a tool could not be run", reason=str(error))
+    return failed("unavailable", _AWAY, "none", retryable=True)
+
+
+def _metrics(found: Isolation | None, runner: Runner) -> Iterator[str]:
+    yield "# TYPE toolyard_sandbox_isolation gauge"
+    if found is not None:
+        yield f'toolyard_sandbox_isolation{{level="{found.level}"}} 1'
+    yield "# TYPE toolyard_sandbox_wall gauge"
+    for wall, stands in found.walls.items() if found is not None else ():
+        yield f'toolyard_sandbox_wall{{wall="{wall}"}} {int(stands)}'
+    yield "# TYPE toolyard_sandbox_runs_total counter"
+    yield f"toolyard_sandbox_runs_total {runner.runs}"
+    yield "# TYPE toolyard_sandbox_fork_servers_total counter"
+    yield f"toolyard_sandbox_fork_servers_total {runner.servers}"

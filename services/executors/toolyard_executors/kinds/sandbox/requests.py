@@ -1,0 +1,160 @@
+"""The requests of a sandboxed tool: it has no socket, so it asks, and they are made here under the egress policy.
+
+One `Requests` for each attempt; `executor` hands its `answer` to the jail. Whatever goes wrong is an answer too, which
+the tool gets as an exception of its `requests`; only what no honest guest asks ends the run.
+"""
+
+import asyncio
+import base64
+from typing import Final
+
+import httpx
+
+from toolyard import __version__
+from toolyard.contracts.codec import encode_json
+from toolyard.security.egress import (
+    MAX_REDIRECTS,
+    AllowList,
+    EgressDenied,
+    HostNotResolved,
+    Target,
+    check_url,
+    redirect_target,
+)
+from toolyard.telemetry import tracing
+from toolyard.telemetry.logs import logger
+from toolyard_executors.context import Attempt
+from toolyard_executors.kinds.sandbox.hops import (
+    MAX_HEADERS,
+    REDIRECTS,
+    Hop,
+    Question,
+    Unsendable,
+    body_of,
+    followed,
+    headers_of,
+    method_of,
+    question_of,
+)
+from toolyard_executors.kinds.sandbox.verdicts import DENIED
+from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected
+from toolyard_executors.outbound.reading import MAX_ANSWER, AnswerTooLarge, NotDecodable, read_body
+
+log = logger("sandbox")
+
+#: How many times larger than an answer the memory of a tool must be, which holds it in several forms at once.
+_ROOM: Final = 16
+#: What may be sent a second time where a kept connection turns out to be closed.
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_TIMEOUT: Final = httpx.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()
+_DEFAULTS: Final = {"accept": "*/*", "user-agent": f"toolyard/{__version__}"}
+
+
+class TooManyRedirects(Exception):  # noqa: N818
+    """It leads on and on."""
+
+
+class Requests:
+    """Answers what one attempt's tool asks.
+
+    Args:
+        hosts: where the tool may go, of what the policy opens; empty for nowhere.
+        memory: bytes that the tool may use.
+
+    Attributes:
+        denied: whether the last request went where it may not.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        connections: Connections,
+        *,
+        hosts: tuple[str, ...],
+        memory: int,
+        allow: AllowList,
+        https_only: bool,
+    ) -> None:
+        self._attempt = attempt
+        self._connections = connections
+        self._hosts = hosts
+        self._longest = min(MAX_ANSWER, memory // _ROOM)
+        self._allow = allow
+        self._https_only = https_only
+        self.denied = False
+
+    async def answer(self, data: bytes) -> bytes:
+        """The answer to one question, in the words of `toolyard.sandbox.language.facades.web`.
+
+        Raises:
+            Untrue: nothing that an honest guest asks.
+        """
+        question = question_of(data)
+        self.denied = False
+        try:
+            async with asyncio.timeout(question.timeout):  # the run's own time is the jail's to keep
+                return await self._follow(question)
+        except TimeoutError:
+            return _failure("timed_out", f"no answer within {question.timeout:g} s")
+        except EgressDenied as denied:
+            self.denied = True
+            call = self._attempt.call
+            log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
+            return _failure("denied", DENIED)
+        except Unsendable as error:
+            return _failure("refused", str(error))
+        except TooManyRedirects:
+            return _failure("redirects", f"more than {MAX_REDIRECTS} redirects")
+        except (NotConnected, HostNotResolved) as error:
+            return _failure("unreachable", str(error))
+        except (AnswerTooLarge, NotDecodable, Cut) as error:
+            return _failure("answer", str(error))
+
+    async def _follow(self, question: Question) -> bytes:
+        """Send it, and what its redirects ask for."""
+        hop = Hop(method_of(question), self._target(question.url), headers_of(question), body_of(question))
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._send(hop)
+            try:
+                location = response.headers.get("location")
+                if not question.redirects or location is None or response.status_code not in REDIRECTS:
+                    return await self._told(hop, response)
+            finally:
+                await response.aclose()
+            hop = followed(hop, response.status_code, self._redirected(hop.target, location))
+        raise TooManyRedirects
+
+    def _target(self, url: str) -> Target:
+        return check_url(url, allow=self._allow, allowed_hosts=self._hosts, https_only=self._https_only)
+
+    def _redirected(self, source: Target, location: str) -> Target:
+        return redirect_target(
+            source, location, allow=self._allow, allowed_hosts=self._hosts, https_only=self._https_only
+        )
+
+    async def _send(self, hop: Hop) -> httpx.Response:
+        call = self._attempt.call
+        own = {"accept-encoding": "gzip", "traceparent": tracing.child(call.traceparent)}
+        headers = [
+            (name.encode(), value.encode("latin-1")) for name, value in {**_DEFAULTS, **hop.headers, **own}.items()
+        ]
+        request = httpx.Request(
+            hop.method, hop.target.url, headers=headers, content=hop.body, extensions={"timeout": _TIMEOUT}
+        )
+        request.headers.encoding = "latin-1"  # or it is guessed anew at each look
+        errand = Errand(hop.target, self._attempt.reached_out, call.rerunnable or hop.method in _SAFE)
+        response = await self._connections.send(request, errand)
+        response.headers.encoding = "latin-1"
+        return response
+
+    async def _told(self, hop: Hop, response: httpx.Response) -> bytes:
+        headers = response.headers.multi_items()
+        if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+            raise AnswerTooLarge(MAX_HEADERS)
+        body = await read_body(response, self._longest)
+        told = {"status": response.status_code, "headers": headers, "url": hop.target.url}
+        return encode_json({**told, "body": base64.b64encode(body).decode()})
+
+
+def _failure(kind: str, message: str) -> bytes:
+    return encode_json({"error": message, "kind": kind})

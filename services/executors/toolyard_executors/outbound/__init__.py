@@ -1,0 +1,1 @@
+"""How executors reach the world, whatever their kind: connections to checked addresses, and what comes back."""
