@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from tests.support.processes import Process, free_port, python_module
 from tests.unit.gateway.rig import ECHO, KEY
+from tests.unit.gateway.sandbox_cases import WEB, sandboxed
 
 from toolyard.clock import rfc3339
 from toolyard.contracts.tools import POOLS
@@ -132,6 +133,18 @@ def test_every_answer_is_as_documented(gateway, operations, name, mode):
         resume_all(gateway)
 
 
+def test_bodies_of_every_kind_of_binding_are_described(operations):
+    """With a whole example of one with code, which no generated text would be."""
+    schemas = operations["create_tool"].schema.raw_schema["components"]["schemas"]
+    binding = schemas["ToolDefinition"]["properties"]["binding"]
+    assert binding["discriminator"]["mapping"] == {
+        "http": "#/components/schemas/HttpBindingModel",
+        "sandbox": "#/components/schemas/SandboxBindingModel",
+    }
+    (example,) = schemas["ToolDefinition"]["examples"]
+    assert example["binding"]["type"] == "sandbox"
+
+
 def opens(case: schemathesis.Case) -> bool:
     """Whether this opens a stream, as documented; it is left at once."""
     with requests.Session() as session:
@@ -163,6 +176,11 @@ def test_the_answers_of_a_day_are_as_documented(gateway, operations):
         ask("get_tool", "GET", "/v1/tools/again", 200)
         ask("create_tool", "POST", "/v1/tools", 201, json=ECHO)
         ask("create_tool", "POST", "/v1/tools", 409, json=ECHO)
+        ask("create_tool", "POST", "/v1/tools", 201, json=sandboxed({"name": "code"}, **WEB, request_limit=3))
+        patch, current = {"binding": {"environment_variables": ["TOKEN"], "allowed_hosts": ["*.a.com"]}}, '"1"'
+        ask("change_tool", "PATCH", "/v1/tools/code", 200, json=patch, headers={"If-Match": current})
+        for name, path in (("create_tool", "/v1/tools"), ("validate_tool", "/v1/tools/validate")):
+            ask(name, "POST", path, 422, json=sandboxed(code="import jsn\nopen('x')", allowed_imports=["x"]))
         ask("validate_tool", "POST", "/v1/tools/validate", 200, json=ECHO)
         ask("replace_tool", "PUT", "/v1/tools/echo", 200, json=ECHO, headers={"If-Match": '"1"'})
         ask("change_tool", "PATCH", "/v1/tools/echo", 200, json={"timeout": 3}, headers={"If-Match": '"2"'})
