@@ -18,6 +18,7 @@ from toolyard.client import (
     FeedEvent,
     Gap,
     Refused,
+    Report,
     Result,
     Turn,
     TurnCall,
@@ -30,6 +31,7 @@ def calls(client: Client) -> None:
     assert_type(call, Call)
     assert_type(call.result, Result | None)
     assert_type(call.error, Failure | None)
+    assert_type(call.report, Report | None)
     assert_type(call.raise_for_state(), Call)
     assert_type(call.output(), Any)
     assert_type(client.get("id", wait=1.5), Call)
@@ -55,6 +57,7 @@ def what_happens(client: Client, moment: datetime) -> None:
             assert_type(event.time, datetime)
             assert_type(event.result, Result | None)
             assert_type(event.error, Failure | None)
+            assert_type(event.report, Report | None)
             assert_type(event.last, bool)
 
 

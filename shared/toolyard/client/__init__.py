@@ -15,7 +15,7 @@ from toolyard.client.client import Client
 from toolyard.client.errors import Unexpected, Unreachable
 from toolyard.client.feed import FeedEvent, Gap
 from toolyard.client.requests import NO_KEY, CallSpec, Format, Request
-from toolyard.client.shapes import Call, CallFailed, CallUnfinished, Event, Failure, Result, Turn, TurnCall
+from toolyard.client.shapes import Call, CallFailed, CallUnfinished, Event, Failure, Report, Result, Turn, TurnCall
 from toolyard.errors import FieldError, Refused, ToolyardError
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Format",
     "Gap",
     "Refused",
+    "Report",
     "Request",
     "Result",
     "ToolyardError",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from toolyard.client.errors import Unexpected
-from toolyard.client.shapes import Event, Failure, Result, shaped
+from toolyard.client.shapes import Event, Failure, Report, Result, shaped
 from toolyard.states import TERMINAL
 
 
@@ -20,7 +20,7 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
         time: when it happened.
         state: that the call is in behind it.
         attempt: which one it speaks of; 0 before the first.
-        effect: what the world saw of it; with an end, a failed attempt and a late result.
+        effect: what the world saw of it, and ``report``: with an end, a failed attempt and a late result.
         reason: what a parked call waits for; ``due_at``: until when, where that is known.
         ends_at: with ``soft_timeout``: when the attempt is stopped.
         document: all of it, as it came: a CloudEvents 1.0 document.
@@ -44,6 +44,7 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     effect: str | None = None
     result: Result | None = None
     error: Failure | None = None
+    report: Report | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str | None = None
@@ -86,6 +87,7 @@ class Gap(Struct, frozen=True, kw_only=True):
     effect: ClassVar[None] = None
     result: ClassVar[None] = None
     error: ClassVar[None] = None
+    report: ClassVar[None] = None
     started_at: ClassVar[None] = None
     finished_at: ClassVar[None] = None
     reason: ClassVar[None] = None

@@ -81,6 +81,24 @@ class Failure(Struct, frozen=True, kw_only=True):
     details: dict[str, Any] | None = None
 
 
+class Report(Struct, frozen=True, kw_only=True):
+    """What a worker noted of the attempt beside its outcome; what its kind does not count is None.
+
+    Attributes:
+        logs: what the tool printed, as much of it as is kept.
+        isolation: how well it was locked up, as in ``full`` or ``container``.
+        peak_memory_bytes: at most, beyond what its process had before it ran.
+        output_bytes: of what it returned. ``requests``: that it made.
+    """
+
+    logs: str = ""
+    isolation: str | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    output_bytes: int | None = None
+    requests: int | None = None
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """A call as it stands.
 
@@ -105,6 +123,7 @@ class Call(Struct, frozen=True, kw_only=True):
     trace_id: str
     result: Result | None = None
     error: Failure | None = None
+    report: Report | None = None
     user: str | None = None
     conversation: str | None = None
     context: dict[str, Any] | None = None

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from tests.unit.client.playing import call
 
-from toolyard.client import Call, CallFailed, CallUnfinished
+from toolyard.client import Call, CallFailed, CallUnfinished, Report
 from toolyard.client.shapes import shaped
+from toolyard.contracts import calls
 from toolyard.contracts.calls import CallView, ErrorInfo, ResultView
 from toolyard.states import STATES, TERMINAL
 
@@ -64,14 +65,20 @@ def test_one_that_succeeded_is_given_back():
     assert fine.raise_for_state() is fine
 
 
+def test_what_its_worker_noted_is_a_value_of_its_own():
+    assert made().report is None
+    noted = made(report={"logs": "one\n", "cpu_seconds": 0.25, "requests": 0})
+    assert noted.report == Report(logs="one\n", cpu_seconds=0.25, requests=0)
+
+
 def test_fields_of_a_later_version_are_passed_over():
     assert shaped({**FAILED, "mood": "sour", "error": {**FAILED["error"], "mood": "sour"}}, Call).error is not None
 
 
 @pytest.mark.parametrize(
     ("ours", "shown"),
-    [(Call, CallView), (shaped(FAILED, Call).error, ErrorInfo), (made().result, ResultView)],
-    ids=["call", "error", "result"],
+    [(Call, CallView), (shaped(FAILED, Call).error, ErrorInfo), (made().result, ResultView), (Report, calls.Report)],
+    ids=["call", "error", "result", "report"],
 )
 def test_all_that_a_gateway_shows_is_there(ours: Any, shown: type[msgspec.Struct]):
     kind = ours if isinstance(ours, type) else type(ours)
