@@ -58,11 +58,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 def test_all_sample_tools_do_what_they_say(running: Dev):
     names = {tool["name"] for tool in running.client.get("/v1/tools").json()["items"]}
-    assert names == {"weather", "create_note", "slow_report"}
+    assert names == {"weather", "create_note", "slow_report", "count_words"}
     note = running.call("create_note", {"title": "a", "text": "b"}, wait=30)
     assert note["result"]["structured"]["title"] == "a"
     report = running.call("slow_report", {"seconds": 0.1}, wait=30)
     assert report["result"]["structured"]["report"] == "all is well"
+    counted = running.call("count_words", {"text": "Über Zürich, über alles"}, wait=30)
+    assert counted["result"]["structured"] == {"über": 2, "zürich": 1, "alles": 1}
+    assert (counted["report"]["logs"], counted["report"]["isolation"]) == (
+        "4 words\n",
+        running.told["sandbox"]["isolation"],
+    )
     weather = running.call("weather", {"city": "São Paulo / ?"}, wait=30)
     assert weather["result"]["structured"]["city"] == "São Paulo / ?"
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx
 from tests.support.processes import Process, console_script, free_port
+from tests.support.waiting import wait_until
 
 START_WITHIN = 60.0
 
@@ -26,15 +27,21 @@ class Dev:
     Args:
         folder: Where it is started; its data is in `.toolyard/` there.
         port: The port; `None` leaves the choice to the command.
+        around: A command line that starts the one that is appended to it.
     """
 
     def __init__(
-        self, folder: Path, *options: str, port: int | None = 0, env: Mapping[str, str | None] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        port: int | None = 0,
+        env: Mapping[str, str | None] | None = None,
+        around: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         chosen = [] if port is None else ["--port", str(port or free_port())]
         command = console_script("toolyard", "dev", "--json", *chosen, *options)
-        self.process = Process(command, cwd=folder, env={**clean_environment(), **(env or {})})
+        self.process = Process([*around, *command], cwd=folder, env={**clean_environment(), **(env or {})})
 
     def wait_until_ready(self) -> Self:
         """Returns once it says that it is ready."""
@@ -79,6 +86,14 @@ class Dev:
         return answer.json()
 
     # -- its life ---------------------------------------------------------------------------------
+
+    def wait_for_state(self, call_id: str, state: str, *, within: float = 30) -> None:
+        """Waits until a call is in this state."""
+
+        def is_there() -> bool:
+            return bool(self.client.get(f"/v1/calls/{call_id}").json()["state"] == state)
+
+        wait_until(is_there, within=within, what=f"{call_id} to be {state}")
 
     def __enter__(self) -> Self:
         try:

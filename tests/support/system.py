@@ -1,4 +1,4 @@
-"""Toolyard as ops run it: gateways, an http worker and a scheduler, each a process, over a broker and a database.
+"""Toolyard as ops run it: gateways, a worker and a scheduler, each a process, over a broker and a database.
 
 Used by the e2e tests and the drills; it starts the commands that the documentation names.
 """
@@ -50,14 +50,14 @@ class System:
         for name in names:
             self.processes[name].wait_for_http(f"{self.url(name)}/readyz", status=200, within=within)
 
-    def start_all(self, *, gateways: int = 1) -> Self:
-        """Scheduler, http worker and gateways, all ready."""
+    def start_all(self, *, gateways: int = 1, pool: str = "http") -> Self:
+        """Scheduler, a worker of this pool and gateways, all ready."""
         self.start("scheduler", "scheduler")
         self.ready("scheduler")
         names = [f"gateway{number}" for number in range(1, gateways + 1)]
         for name in names:
             self.start(name, "gateway")
-        self.start("worker", "worker", "http")
+        self.start("worker", "worker", pool)
         self.ready(*names, "worker")
         return self
 

@@ -29,6 +29,7 @@ from toolyard_embedded.keys import working_key
 from toolyard_embedded.listening import Server, address, bind_free
 from toolyard_embedded.lost_key import check_key
 from toolyard_embedded.opening import Carrier, Shelf, carrier, front_shelf, ledger_shelf
+from toolyard_embedded.sandbox import Sandbox
 from toolyard_embedded.settings import EmbeddedSettings
 from toolyard_embedded.unfinished import GoodOrder, find
 from toolyard_embedded.upstream import upstream
@@ -41,7 +42,8 @@ from toolyard_scheduler.app import Options, Scheduler
 
 #: The gateway's name: always the same, so that it hears of the calls that it accepted before it was restarted.
 GATEWAY: Final = "embedded"
-POOL: Final = "http"
+#: Its pools, where the machine can run them.
+POOLS: Final = ("http", "sandbox")
 #: Seconds that running calls are given when the process is asked to end.
 DRAIN: Final = 10.0
 #: Seconds within which the gateway must say that it is ready, and between two questions.
@@ -58,11 +60,14 @@ class Ready:
 
     Attributes:
         tools: the sample tools; none where there is no upstream for them.
+        isolation: how well sandboxed tools are locked up; empty where they are not run, and ``left_out`` says why.
     """
 
     address: str
     api_key: str
     tools: tuple[str, ...]
+    isolation: str
+    left_out: str
 
 
 class Embedded:
@@ -92,6 +97,7 @@ class Embedded:
         self._url = settings.database_url or folder.database_url()
         self._envelope = Envelope(settings.signing_keys or local_keyring(folder.path))
         self._allow = settings.egress_allow
+        self._sandbox = Sandbox(settings)
         self._tools: tuple[str, ...] = ()
         self._before: dict[str, int] = {}
         self._good_order = GoodOrder(folder.path)
@@ -111,6 +117,7 @@ class Embedded:
             await front.crossing.run(
                 check_key, front.store, carried.journal, self._envelope, accept=self._accept_lost_key
             )
+            await self._sandbox.open()
             if self._with_samples:
                 await self._keep_samples(front, stack)
             scheduler = self._scheduler(carried.transport, await stack.enter_async_context(ledger_shelf(self._url)))
@@ -123,13 +130,14 @@ class Embedded:
             serving = self._serving(front, carried.transport)
             served = await _begin(_served(serving), stack)
             await _unless_ended([kept, served], self._until_ready())
-            on_ready(Ready(address(self._bound), key, self._tools))
+            on_ready(Ready(address(self._bound), key, self._tools, self._sandbox.level, self._sandbox.left_out))
             await _unless_ended([kept, served], stop.wait())
             serving.stop()
             await asyncio.gather(served, worker.stop(DRAIN))
             await scheduler.stop()
             await carried.transport.close()
-            self._good_order.leave(carried.transport.waiting(topology.pool_queue(POOL)), self._before)
+            waiting = [one for pool in POOLS for one in carried.transport.waiting(topology.pool_queue(pool))]
+            self._good_order.leave(waiting, self._before)
 
     # -- before anything runs -------------------------------------------------------------------
     async def _keep_samples(self, front: Shelf, stack: AsyncExitStack) -> None:
@@ -142,7 +150,7 @@ class Embedded:
         server = Server(upstream, bound)
         await server.start()
         stack.push_async_callback(server.stop)
-        specs = samples.sample_tools(address(bound))
+        specs = samples.sample_tools(address(bound), with_sandbox=not self._sandbox.left_out)
         await front.crossing.run(samples.save, tools, FIRST_ORG, specs)
         self._tools = tuple(spec.name for spec in specs)
 
@@ -173,7 +181,7 @@ class Embedded:
         return Worker(
             transport=transport,
             envelope=self._envelope,
-            executors=[HttpExecutor(allow=self._allow)],
+            executors=[HttpExecutor(allow=self._allow), *self._sandbox.executors(self._allow)],
             secrets=Secrets([environment] if folder is None else [FileSecrets(folder), environment]),
             worker_id=ids.new_id()[-12:],
             concurrency=self._settings.concurrency,
@@ -189,6 +197,7 @@ class Embedded:
             egress_allow=self._allow,
             log_max_lag=self._settings.log_max_lag,
             own_transport=False,
+            code_check=self._sandbox,
         )
         return Serving(app, self._bound)
 

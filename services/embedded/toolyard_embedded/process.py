@@ -78,6 +78,7 @@ def _document(ready: Ready, data: Path) -> str:
             "api_key": ready.api_key,
             "data": str(data),
             "tools": ready.tools,
+            "sandbox": {"isolation": ready.isolation} if ready.isolation else {"left_out": ready.left_out},
             "first_call": _first_call(ready),
         }
     )
@@ -91,10 +92,17 @@ def _welcome(ready: Ready, data: Path) -> str:
         f"  address   {ready.address}\n"
         f"  API key   {ready.api_key}\n"
         f"  tools     {tools}\n"
+        f"  sandbox   {_sandbox(ready)}\n"
         f"  data      {data}\n\n"
         f"{what}\n\n{_first_call(ready)}\n\n"
         "Stop it with Ctrl-C."
     )
+
+
+def _sandbox(ready: Ready) -> str:
+    if ready.left_out:
+        return f"left out: {ready.left_out}"
+    return f"isolation {ready.isolation}"
 
 
 def _first_call(ready: Ready) -> str:

@@ -1,4 +1,4 @@
-"""The sample tools of `toolyard dev`: a lookup, an effect and something slow, all against its own upstream."""
+"""The sample tools of `toolyard dev`: a lookup, an effect and something slow at its own upstream, and some Python."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -6,17 +6,31 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from toolyard.contracts.tools import HttpBinding, ResponseHandling, ToolSpec
+from toolyard.contracts.tools import Binding, HttpBinding, ResponseHandling, SandboxBinding, ToolSpec
 from toolyard.store.base import ToolStore
 
 #: The tool, and its arguments, that the printed first call uses.
 FIRST_TOOL: Final = "weather"
 FIRST_ARGUMENTS: Final = {"city": "Lisbon"}
 _TOOLKIT: Final = "samples"
+_COUNT_WORDS: Final = """\
+import re
+from collections import Counter
+
+def execute_tool(parameters, context):
+    words = re.findall(r"[^\\W_]+", parameters["text"].lower())
+    print(f"{len(words)} words")
+    return dict(Counter(words).most_common())
+"""
 
 
-def sample_tools(upstream: str) -> tuple[ToolSpec, ...]:
+def sample_tools(upstream: str, *, with_sandbox: bool) -> tuple[ToolSpec, ...]:
     """The definitions, against the upstream at this URL; their versions are the store's to give."""
+    computing = (_count_words(),) if with_sandbox else ()
+    return (*_requesting(upstream), *computing)
+
+
+def _requesting(upstream: str) -> tuple[ToolSpec, ...]:
     return (
         _tool(
             FIRST_TOOL,
@@ -54,10 +68,20 @@ def sample_tools(upstream: str) -> tuple[ToolSpec, ...]:
     )
 
 
+def _count_words() -> ToolSpec:
+    return _tool(
+        "count_words",
+        "How often each word stands in a text. Python of its author, run in the sandbox.",
+        SandboxBinding(code=_COUNT_WORDS),
+        {"text": {"type": "string", "maxLength": 100_000}},
+        required=["text"],
+    )
+
+
 def _tool(
     name: str,
     description: str,
-    binding: HttpBinding,
+    binding: Binding,
     properties: dict[str, dict[str, object]],
     *,
     required: list[str],

@@ -7,7 +7,6 @@ from toolyard.errors import SettingsError
 from toolyard.security.egress import AllowList
 from toolyard.security.signing import Keyring
 from toolyard.settings import database_url, keyring, number, one_of, path, port, read, seconds, setting, text
-from toolyard_executors.places import CONCURRENCY
 from toolyard_gateway.settings import gateway_id
 from toolyard_scheduler.settings import KEPT
 
@@ -27,7 +26,9 @@ class EmbeddedSettings:
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
-    concurrency: int = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), CONCURRENCY)
+    concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
+    sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
+    sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(128, 1 << 20), 1024)
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")

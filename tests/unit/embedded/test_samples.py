@@ -29,25 +29,30 @@ async def client():
 
 
 def test_the_samples_are_a_lookup_an_effect_and_something_slow():
-    specs = {spec.name: spec for spec in sample_tools("http://127.0.0.1:9")}
+    specs = {spec.name: spec for spec in sample_tools("http://127.0.0.1:9", with_sandbox=True)}
     assert [is_rerunnable(specs[name]) for name in ("weather", "create_note", "slow_report")] == [True, False, True]
     assert all(spec.parameters["additionalProperties"] is False for spec in specs.values())
 
 
+def test_without_a_sandbox_there_is_no_sample_for_it():
+    with_it, without = (sample_tools("http://127.0.0.1:9", with_sandbox=is_there) for is_there in (True, False))
+    assert [spec.name for spec in with_it if spec not in without] == ["count_words"]
+
+
 def test_saving_them_again_changes_nothing_and_another_port_makes_a_version(tools):
-    save(tools, "default", sample_tools("http://127.0.0.1:9000"))
-    save(tools, "default", sample_tools("http://127.0.0.1:9000"))
+    save(tools, "default", sample_tools("http://127.0.0.1:9000", with_sandbox=True))
+    save(tools, "default", sample_tools("http://127.0.0.1:9000", with_sandbox=True))
     assert tools.get("default", FIRST_TOOL).version == 1
     assert former_port(tools, "default") == 9000
-    save(tools, "default", sample_tools("http://127.0.0.1:9001"))
+    save(tools, "default", sample_tools("http://127.0.0.1:9001", with_sandbox=True))
     assert tools.get("default", FIRST_TOOL).version == 2
     assert former_port(tools, "default") == 9001
 
 
 def test_a_tool_of_the_same_name_that_is_no_sample_stays(tools):
-    mine = msgspec.structs.replace(sample_tools("http://127.0.0.1:9000")[0], toolkit=None)
+    mine = msgspec.structs.replace(sample_tools("http://127.0.0.1:9000", with_sandbox=True)[0], toolkit=None)
     tools.create("default", mine)
-    save(tools, "default", sample_tools("http://127.0.0.1:9001"))
+    save(tools, "default", sample_tools("http://127.0.0.1:9001", with_sandbox=True))
     assert tools.get("default", FIRST_TOOL).version == 1
     assert former_port(tools, "default") is None
 
