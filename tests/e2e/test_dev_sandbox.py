@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.embedded import Dev
+from tests.support.embedded import Dev, clean_environment
+from tests.support.processes import Process, console_script
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
@@ -101,3 +102,9 @@ def test_where_tools_cannot_be_locked_up_well_enough_the_pool_is_left_out_in_one
         refused = dev.client.post("/v1/tools", json={**spec, "binding": _binding("return 1")})
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
         assert "namespaces" in refused.json()["detail"]
+
+        doctor = console_script("toolyard", "doctor", "--url", dev.told["address"], "--key", dev.told["api_key"])
+        with Process([*IN_A_CONTAINER, *doctor], cwd=tmp_path, env={**clean_environment(), **asked}) as looking:
+            assert looking.wait() == 1
+            assert "sandbox" in looking.output()
+            assert "TOOLYARD_SANDBOX_MINIMUM" in looking.output()

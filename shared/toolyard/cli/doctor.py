@@ -3,10 +3,12 @@
 Drivers of brokers and databases are loaded inside the check that needs them: where they are missing, that is a finding.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +21,7 @@ from toolyard.cli.session import local
 from toolyard.client import Client, Unexpected, Unreachable, requests
 from toolyard.client.where import default_key, default_url
 from toolyard.errors import Refused, SettingsError, StoreError, StoreUnavailable, ToolyardError
+from toolyard.sandbox.runner import Isolation, Level, Runner
 from toolyard.settings import setting
 
 #: Where workers and the scheduler serve their health, unless `TOOLYARD_PORT` says otherwise.
@@ -56,6 +59,9 @@ class Environment:
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", settings.seconds, 0.0)
     consumer_timeout: float = setting("TOOLYARD_CONSUMER_TIMEOUT", settings.seconds, 0.0)
     concurrency: int = setting("TOOLYARD_CONCURRENCY", settings.number(1, 100_000), 1)
+    sandbox_minimum: str = setting(
+        "TOOLYARD_SANDBOX_MINIMUM", settings.one_of("full", "container", "degraded"), "container"
+    )
     topology: str = setting("TOOLYARD_TOPOLOGY", settings.one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", settings.one_of("dev", "production"), "dev")
 
@@ -103,6 +109,7 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
     yield found
     if found.status == "ok":
         yield from dead_letters(url, key)
+    yield from sandbox(Level(read.sandbox_minimum))
     if not read.transport_url:
         return
     yield ready("worker", worker, "Start it with `toolyard worker http`, or name it with --worker.")
@@ -143,6 +150,29 @@ def dead_letters(url: str, key: str | None) -> Iterator[Finding]:
         yield Finding("dead letters", "note", f"Messages that did not verify or decode: {many}.", advice)
 
 
+def sandbox(minimum: Level) -> Iterator[Finding]:
+    """How well this machine locks up sandboxed tools, by trying it; nothing where they could not be run anyway."""
+    if find_spec("RestrictedPython") is None:
+        return
+    try:
+        found = asyncio.run(_isolation(minimum))
+    except SettingsError as refused:
+        yield Finding("sandbox", "problem", f"{refused}.", "Or lower TOOLYARD_SANDBOX_MINIMUM, and know what you do.")
+    except (ToolyardError, OSError) as error:
+        yield Finding("sandbox", "problem", f"Its processes do not come up on this machine: {error}.")
+    else:
+        missing = f"; missing: {', '.join(found.missing)}" if found.missing else ""
+        yield Finding("sandbox", "ok", f"This machine locks up tools at the level {found.level.value!r}{missing}.")
+
+
+async def _isolation(minimum: Level) -> Isolation:
+    runner = Runner(children=1, memory=1 << 28, minimum=minimum)
+    try:
+        return await runner.start()
+    finally:
+        await runner.stop()
+
+
 def ready(part: str, url: str, advice: str) -> Finding:
     """Whether a part says that it takes work."""
     try:
@@ -152,17 +182,20 @@ def ready(part: str, url: str, advice: str) -> Finding:
     except httpx.InvalidURL:
         return Finding(part, "problem", f"{url!r} is no URL.", advice)
     if answer.status_code == httpx.codes.OK:
-        return Finding(part, "ok", f"{url} is ready.")
-    return Finding(part, "problem", f"{url} is not ready: {_reason(answer)}", "See its log.")
+        isolation = _told(answer).get("isolation")
+        locked = f" It locks up tools at the level {str(isolation)[:20]!r}." if isolation else ""
+        return Finding(part, "ok", f"{url} is ready.{locked}")
+    told = _told(answer)
+    reason = told.get("reason") or told.get("detail") or f"HTTP {answer.status_code}"
+    return Finding(part, "problem", f"{url} is not ready: {reason}", "See its log.")
 
 
-def _reason(answer: httpx.Response) -> str:
+def _told(answer: httpx.Response) -> dict[str, Any]:
     try:
         told = answer.json()
     except ValueError:
         told = None
-    shown = (told.get("reason") or told.get("detail")) if isinstance(told, dict) else None
-    return str(shown or f"HTTP {answer.status_code}")
+    return told if isinstance(told, dict) else {}
 
 
 def broker(url: str) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """`toolyard doctor` without a broker: a row for each part, what to do, and the exit code."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,11 @@ def test_all_is_well_with_a_ready_gateway(run: Run, server: Server):
     server.tell("GET", "/v1/tools", TOOLS)
     ran = run("doctor", "--url", server.url, "--key", "ty_x")
     assert ran.code == 0
-    heading, settings, gateway = ran.out.splitlines()
+    heading, settings, gateway, sandbox = ran.out.splitlines()
     assert heading.split()[:2] == ["PART", "STATUS"]
     assert settings.split()[:2] == ["settings", "ok"]
     assert gateway.split()[:2] == ["gateway", "ok"]
+    assert sandbox.split()[:2] == ["sandbox", "ok"]
 
 
 def test_nothing_is_well_when_nothing_answers(run: Run):
@@ -90,6 +92,7 @@ def test_with_a_broker_every_part_is_asked(run: Run, server: Server, monkeypatch
     assert {part: status for part, (status, _) in found.items()} == {
         "settings": "ok",
         "gateway": "ok",
+        "sandbox": "ok",
         "worker": "ok",
         "scheduler": "problem",
         "broker": "problem",
@@ -99,6 +102,17 @@ def test_with_a_broker_every_part_is_asked(run: Run, server: Server, monkeypatch
     assert "TOOLYARD_TRANSPORT_URL" in found["broker"][1]
     assert "hunter2" not in ran.out + ran.err
     assert not (tmp_path / "none.db").exists()
+
+
+def test_how_well_this_machine_and_the_worker_lock_up_tools_is_told(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TOOLYARD_TRANSPORT_URL", f"amqp://127.0.0.1:{free_port()}/")
+    server.tell("GET", "/readyz", {**READY, "isolation": "container", "isolation_missing": {"namespaces": "EPERM"}})
+    server.tell("GET", "/v1/tools", TOOLS)
+    found = rows(run("doctor", "--url", server.url, "--worker", server.url, "--json"))
+    assert "locks up tools at the level 'container'" in found["worker"][1]
+    assert re.search("This machine locks up tools at the level '(full|container)'", found["sandbox"][1])
 
 
 @pytest.mark.parametrize(
