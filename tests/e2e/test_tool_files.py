@@ -169,8 +169,11 @@ def test_files_are_applied_again_and_changed(shop: Shop):
 def test_what_is_exported_applies_as_unchanged(shop: Shop):
     assert shop.run("apply", "tools").code == 0
     folder = shop.run("export", "--output", "out", "--json")
-    assert (folder.code, folder.results()) == (0, {**dict.fromkeys(ALL, "written"), **_samples("written")})
-    assert shop.run("apply", "out", "--json").results() == {**dict.fromkeys(ALL, "unchanged"), **_samples("unchanged")}
+    assert (folder.code, folder.results()) == (0, {**dict.fromkeys(ALL, "written"), **_samples(shop, "written")})
+    assert shop.run("apply", "out", "--json").results() == {
+        **dict.fromkeys(ALL, "unchanged"),
+        **_samples(shop, "unchanged"),
+    }
     printed = shop.run("export", "--toolkit", "shop")
     applied = shop.run("apply", "-", "--json", stdin=printed.out)
     assert applied.results() == dict.fromkeys(sorted(ALL), "unchanged")
@@ -275,6 +278,65 @@ def test_what_the_gateway_refuses_is_told_at_the_line_of_the_field(shop: Shop):
     assert problem["errors"][3]["message"] == "must be true or false, not a text"
 
 
+WORDS = """\
+name: words
+description: Counts the words of a text.
+toolkit: shop
+parameters:
+  type: object
+  properties: {text: {type: string}}
+  required: [text]
+binding:
+  type: python_function
+  allowed_imports: [collections]
+  execution_timeout: 5
+  code: |
+    from collections import Counter
+
+    def execute_tool(parameters, context):
+    \tcounts = Counter(parameters["text"].split())\x20\x20
+    \treturn dict(counts)
+"""
+
+
+def test_a_tool_with_code_is_applied_changed_and_exported_as_a_block(shop: Shop):
+    shop.write("tools/words.yaml", WORDS)
+    assert shop.run("apply", "tools/words.yaml", "--json").results() == {"words": "created"}
+    code = WORDS.partition("code: |\n")[2].replace("\n    ", "\n").removeprefix("    ")
+    assert shop.tool("words")["binding"]["code"] == code
+    assert shop.run("apply", "tools/words.yaml", "--json").results() == {"words": "unchanged"}
+    for options in (("--output", "out"), ("--output", "out", "--overwrite")):
+        assert shop.run("export", "words", *options).code == 0
+        assert shop.run("apply", "out", "--json").results() == {"words": "unchanged"}
+    written = (shop.folder / "out/words.yaml").read_text()
+    assert written.endswith(WORDS.partition("  execution_timeout")[2])
+    as_json = shop.run("export", "words", "--json").json()["items"][0]
+    shop.write("words.json", json.dumps(as_json))
+    assert shop.run("apply", "words.json", "--json").results() == {"words": "unchanged"}
+    shop.write("tools/words.yaml", WORDS.replace("dict(counts)", "len(counts)"))
+    differs = shop.run("diff", "tools/words.yaml")
+    assert (differs.code, "-    \treturn dict(counts)\n+    \treturn len(counts)\n" in differs.out) == (1, True)
+    before = shop.versions()["words"]
+    assert shop.run("apply", "tools/words.yaml", "--json").results() == {"words": "changed"}
+    assert shop.versions()["words"] == before + 1
+
+
+def test_what_is_wrong_in_code_is_told_at_its_line_and_changes_nothing(shop: Shop):
+    wrong = WORDS.replace("import Counter", "import Conter").replace("dict(counts)", "open(counts)")
+    shop.write("tools/words.yaml", wrong.replace("[collections]", "[collections, pandas]"))
+    for command, code in (("apply", 2), ("diff", 2), ("validate", 1), ("create", 1)):
+        refused = shop.run(command, "tools/words.yaml")
+        assert (refused.code, refused.out) == (code, "")
+        assert [line.split(": ")[0] for line in refused.err.splitlines()[:4]] == [
+            "tools/words.yaml:10:34",
+            "tools/words.yaml:13:29",
+            "tools/words.yaml:16:15",
+            "tools/words.yaml:17:13",
+        ]
+        assert "binding.code: `open` is not available: a tool has no files" in refused.err
+    assert shop.versions() == {}
+
+
 @pytest.mark.parametrize(
     ("paths", "told"),
     [
@@ -334,5 +396,5 @@ def test_cases_run_on_the_real_path_and_differ_where_the_answer_does(shop: Shop)
     )
 
 
-def _samples(result: str) -> dict[str, str]:
-    return dict.fromkeys(("create_note", "slow_report", "weather"), result)
+def _samples(shop: Shop, result: str) -> dict[str, str]:
+    return dict.fromkeys(shop.dev.told["tools"], result)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from toolyard.cli import definitions, documents
+from toolyard.cli import code_places, definitions, documents
 from toolyard.cli.documents import Document
 from toolyard.cli.places import Fault
 from toolyard.cli.session import Session
@@ -23,7 +23,7 @@ Result = Literal["created", "changed", "unchanged", "deleted", "conflict", "fail
 MAX_DEFINITION: Final = 256 * 1024
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 #: Refusals that speak of the document, and not of who asks or of the gateway.
-_OF_THE_DOCUMENT: Final = ("validation_failed", "parse_error", "payload_too_large")
+OF_THE_DOCUMENT: Final = ("validation_failed", "parse_error", "payload_too_large")
 #: Refusals of a change because the tool is no longer what the plan was made for.
 _OVERTAKEN: Final = ("conflict", "precondition_failed", "tool_not_found")
 _PAGE: Final = 200
@@ -160,13 +160,18 @@ def _checked(session: Session, document: Document, faults: list[Fault]) -> dict[
         request = requests.validate_tool(document.value)
         answer = session.ask(request, f"Checking {document.value['name']}", members=("valid", "tool"))
     except Refused as refused:
-        if refused.refusal not in _OF_THE_DOCUMENT:
+        if refused.refusal not in OF_THE_DOCUMENT:
             raise
-        fields = refused.fields or (FieldError("", refused.detail),)
-        faults += sorted(document.fault(text, path) for path, text in fields)
+        faults += faults_of(document, refused)
         return {}
     tool: dict[str, Any] = answer["tool"]
     return tool
+
+
+def faults_of(document: Document, refused: Refused) -> list[Fault]:
+    """What a gateway refused of a document, each fault with its place in the file."""
+    fields = refused.fields or (FieldError("", refused.detail),)
+    return sorted(code_places.fault(document, path, text) for path, text in fields)
 
 
 # ---- doing it -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from toolyard.cli import inputs
+from toolyard.cli import inputs, reports
 from toolyard.cli.naming import Group
 from toolyard.cli.session import Session, connected
 from toolyard.client import requests
@@ -178,6 +178,7 @@ def get(
             ("error", f"{error['code']}: {error['message']}" if error else None),
             ("for the model", error.get("model_message")),
             ("result", _content(found) if found.get("result") else None),
+            *reports.rows(found),
         ]
     )
 
@@ -231,6 +232,8 @@ def show_run(session: Session, ended: dict[str, Any]) -> None:
     else:
         out.text(ended["call_id"])
         out.say(f"{state}: it goes on; see it with `toolyard calls get {ended['call_id']} --wait 300`")
+    if not out.as_json:
+        reports.say_logs(out, ended)
     if state in TERMINAL and state != "succeeded":
         raise typer.Exit(1)
 

@@ -15,7 +15,7 @@ FIELDS: Final = (
 ADDED: Final = ("version", "paused")
 #: What stands in a tool whose author said nothing.
 _UNSAID: Final[dict[str, Any]] = {"enabled": True, "annotations": {}, "secrets": [], "contexts": [], "key_fields": []}
-_SECONDS: Final = ("timeout", "queue_timeout", "deadline", "key_window")
+_SECONDS: Final = ("timeout", "queue_timeout", "deadline", "key_window", "execution_timeout")
 
 
 def as_written(shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,6 +23,8 @@ def as_written(shown: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in shown.items() if name not in ADDED and not _is_unsaid(name, value)}
     if isinstance(retry := said.get("retry"), dict):
         said["retry"] = _retry(retry)
+    if isinstance(binding := said.get("binding"), dict):
+        said["binding"] = _binding(binding)
     said |= {name: _plain(said[name]) for name in _SECONDS if name in said}
     first = {name: said[name] for name in FIELDS if name in said}
     return first | said
@@ -52,6 +54,12 @@ def _is_unsaid(name: str, value: Any) -> bool:
 def _retry(retry: dict[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in retry.items() if (name, value) != ("backoff", RetryPolicy().backoff)}
     return said | ({"backoff": _plain(said["backoff"])} if "backoff" in said else {})
+
+
+def _binding(binding: dict[str, Any]) -> dict[str, Any]:
+    """Code comes last: what stands below a long text is not seen."""
+    first = {name: _plain(value) if name in _SECONDS else value for name, value in binding.items() if name != "code"}
+    return first | ({"code": binding["code"]} if "code" in binding else {})
 
 
 def _plain(seconds: Any) -> Any:

@@ -92,11 +92,20 @@ class Node:
 
     def place_of(self, path: str) -> int:
         """The offset of a field by its dotted path; of what it is missing in, where it is not there."""
+        return self._walk(path)[0]
+
+    def node_of(self, path: str) -> "Node | None":
+        """The value of a field by its dotted path."""
+        _, node, rest = self._walk(path)
+        return None if rest else node
+
+    def _walk(self, path: str) -> tuple[int, "Node", str]:
+        """As far as there are fields on this path: the offset of the last, its value, and the rest of the path."""
         at, node, rest = self.at, self, path
         while rest and (name := _first_of(node.members, rest)) is not None:
             at, node = node.members[name]
             rest = rest[len(name) + 1 :] if _begins(rest, name) else rest.partition(".")[2]
-        return at
+        return at, node, rest
 
 
 def check_values(values: int, at: int, path: str = "") -> None:

@@ -12,10 +12,11 @@ import typer
 
 from toolyard.cli import applying, definitions, documents, exporting
 from toolyard.cli.applying import Done, Step
-from toolyard.cli.documents import Wrong
+from toolyard.cli.documents import Document, Wrong
 from toolyard.cli.exporting import Written
 from toolyard.cli.session import Session, connected
 from toolyard.client import requests
+from toolyard.errors import Refused
 
 #: Exit codes beside 0: something was not done, or differs; what was given is wrong, and nothing was changed.
 NOT_DONE: Final = 1
@@ -149,6 +150,20 @@ def wrong_told(session: Session, consequence: str) -> Iterator[None]:
     except Wrong as wrong:
         documents.tell(session.out, wrong, f"{_number(len(wrong.faults), 'fault')}. {consequence}")
         raise typer.Exit(WRONG) from None
+
+
+@contextmanager
+def refused_told(session: Session, document: Document | None) -> Iterator[None]:
+    """What a gateway refuses of a file's fields is told with their places there; all else as ever."""
+    try:
+        yield
+    except Refused as refused:
+        if document is None or not refused.fields or refused.refusal not in applying.OF_THE_DOCUMENT:
+            raise
+        faults = applying.faults_of(document, refused)
+        detail = refused.detail if session.out.as_json else f"{_number(len(faults), 'fault')}."
+        documents.tell(session.out, Wrong(faults), detail)
+        raise typer.Exit(NOT_DONE) from None
 
 
 # ---- what is shown ------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """`toolyard tools`: see, save, check, try and pause them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from toolyard.cli import calls, documents, inputs, tool_files, trying
+from toolyard.cli.documents import Document
 from toolyard.cli.naming import Group
 from toolyard.cli.session import Session, connected
 from toolyard.client import requests
@@ -78,8 +79,10 @@ def get(session: Session, name: Name) -> None:
 
 def create(session: Session, file: File) -> None:
     """Add a tool."""
-    definition, _ = _definition(session, file)
-    _saved(session, session.ask(requests.create_tool(definition), members=TOOL))
+    read = _definition(session, file)
+    with tool_files.refused_told(session, read.document):
+        saved = session.ask(requests.create_tool(read.value), members=TOOL)
+    _saved(session, saved)
 
 
 def update(
@@ -91,12 +94,14 @@ def update(
 
     A definition with a version, as `tools get` prints it, is saved only if that one is still the current version.
     """
-    definition, written = _definition(session, file)
-    name = definition.get("name") if isinstance(definition, dict) else None
+    read = _definition(session, file)
+    name = read.value.get("name") if isinstance(read.value, dict) else None
     if not isinstance(name, str) or not name.strip():
         raise typer.BadParameter("the definition has no name", param_hint=file)
-    version = if_version or written or _current(session, name)
-    _saved(session, session.ask(requests.replace_tool(name, definition, version=version), members=TOOL))
+    version = if_version or read.version or _current(session, name)
+    with tool_files.refused_told(session, read.document):
+        saved = session.ask(requests.replace_tool(name, read.value, version=version), members=TOOL)
+    _saved(session, saved)
 
 
 def delete(session: Session, name: Name, if_version: IfVersion = None) -> None:
@@ -111,8 +116,9 @@ def delete(session: Session, name: Name, if_version: IfVersion = None) -> None:
 
 def validate(session: Session, file: File) -> None:
     """Check a definition without saving it."""
-    definition, _ = _definition(session, file)
-    answer = session.ask(requests.validate_tool(definition))
+    read = _definition(session, file)
+    with tool_files.refused_told(session, read.document):
+        answer = session.ask(requests.validate_tool(read.value))
     if session.out.as_json:
         session.out.document(answer)
     else:
@@ -145,24 +151,37 @@ def show_pause(session: Session, changed: dict[str, Any]) -> None:
         session.out.say(f"The {changed['kind']} {changed['name']} {verb}.")
 
 
-def _definition(session: Session, file: str) -> tuple[Any, int | None]:
-    """A definition to send, and the version it was read as; what the gateway adds to a definition is taken out."""
-    definition = _yaml(session, file) if file.endswith((".yaml", ".yml")) else inputs.document(file)
+class _Read(NamedTuple):
+    """A definition to send.
+
+    Attributes:
+        version: that it was read as; the gateway adds it to a definition, and it is taken out.
+        document: where it stands, in a file of YAML.
+    """
+
+    value: Any
+    version: int | None
+    document: Document | None
+
+
+def _definition(session: Session, file: str) -> _Read:
+    document = _yaml(session, file) if file.endswith((".yaml", ".yml")) else None
+    definition = inputs.document(file) if document is None else document.value
     if not isinstance(definition, dict):
-        return definition, None
+        return _Read(definition, None, document)
     version = definition.pop("version", None)
     definition.pop("paused", None)
-    return definition, version if isinstance(version, int) else None
+    return _Read(definition, version if isinstance(version, int) else None, document)
 
 
-def _yaml(session: Session, file: str) -> Any:
+def _yaml(session: Session, file: str) -> Document:
     with tool_files.wrong_told(session, "Nothing was asked."):
         found = documents.read([file])
         found.check()
     if len(found.documents) != 1:
         told = f"holds {len(found.documents)} documents, and not one; `toolyard tools apply` takes several"
         raise typer.BadParameter(told, param_hint=file)
-    return found.documents[0].value
+    return found.documents[0]
 
 
 def _current(session: Session, name: str) -> int:

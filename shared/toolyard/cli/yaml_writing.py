@@ -1,15 +1,20 @@
 """YAML written so that every reader understands it alike: what is text to some and no text to others is quoted."""
 
+import re
 import sys
 from typing import Any, Final
 
 import yaml
+from yaml.emitter import ScalarAnalysis
 from yaml.nodes import ScalarNode
 
 from toolyard.cli.yaml_reading import OLD_BREAKS, meaning
 
 #: Texts of one line stay on one line: a change of one is then one line of a diff.
 _WIDTH: Final = sys.maxsize
+#: All that a block can hold as it is: PyYAML would quote one with a tab, or with a blank at the end of a line, as code
+#: has them.
+_BLOCK: Final = re.compile("[\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 
 
 class _Writer(yaml.SafeDumper):
@@ -19,6 +24,12 @@ class _Writer(yaml.SafeDumper):
         """Lists are indented below their name."""
         del indentless
         super().increase_indent(flow, indentless=False)
+
+    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
+        """What a text can be written as."""
+        found = super().analyze_scalar(scalar)
+        found.allow_block = found.allow_block or _BLOCK.fullmatch(scalar) is not None
+        return found
 
     def ignore_aliases(self, data: Any) -> bool:
         """Everything is written out."""

@@ -207,6 +207,60 @@ def test_one_call_is_shown_with_its_error_and_the_text_for_the_model(ask: Run, s
     assert ask("calls", "get", CALL["call_id"], "--json").json() == FAILED
 
 
+REPORT = {
+    "logs": "one\n  two\n",
+    "isolation": "full",
+    "cpu_seconds": 0.0125,
+    "peak_memory_bytes": 3_300_000,
+    "output_bytes": 2_048,
+    "requests": 1,
+}
+
+
+def test_what_a_worker_noted_is_shown_with_its_call(ask: Run, server: Server):
+    server.tell("GET", f"/v1/calls/{CALL['call_id']}", CALL | {"report": REPORT})
+    lines = ask("calls", "get", CALL["call_id"]).out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("isolation"))
+    assert [line.split(maxsplit=1) for line in lines[at : at + 2]] == [
+        ["isolation", "full"],
+        ["used", "12 ms of CPU, 3.1 MiB of memory, 2.0 KiB of output, 1 request"],
+    ]
+    assert [line.split() for line in lines[at + 2 :]] == [["logs", "one"], ["two"]]
+    assert lines[at + 3].index("two") == lines[at + 2].index("one") + 2
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        ({}, []),
+        ({"cpu_seconds": 1.25, "output_bytes": 0, "requests": 0}, ["1.2 s of CPU, 0 bytes of output, 0 requests"]),
+        ({"peak_memory_bytes": 1_024}, ["1.0 KiB of memory"]),
+    ],
+)
+def test_only_what_was_noted_is_shown(ask: Run, server: Server, report: dict[str, Any], shown: list[str]):
+    server.tell("GET", f"/v1/calls/{CALL['call_id']}", CALL | {"report": report})
+    lines = ask("calls", "get", CALL["call_id"]).out.splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(("used", "isolation", "logs"))] == shown
+
+
+@pytest.mark.parametrize("call", [CALL, FAILED], ids=["succeeded", "failed"])
+def test_what_a_tool_printed_is_told_beside_its_answer(ask: Run, server: Server, call: dict[str, Any]):
+    server.tell("POST", "/v1/calls", call | {"report": REPORT})
+    ran = ask("call", "weather")
+    assert ran.err.endswith(f"{CALL['call_id']}\nIt printed:\n  one\n    two\n")
+    assert "two" not in ran.out
+    scripted = ask("call", "weather", "--json")
+    assert (scripted.json()["report"], scripted.err) == (REPORT, "")
+
+
+def test_of_much_that_was_printed_the_last_lines_are_told_and_where_the_rest_is(ask: Run, server: Server):
+    logs = "".join(f"line {number}\n" for number in range(1, 101)) + "\x1b[2J"
+    server.tell("POST", "/v1/calls", CALL | {"report": {"logs": logs}})
+    told = ask("call", "weather").err.splitlines()[1:]
+    assert told[0] == f"It printed 101 lines (all of them: `toolyard calls get {CALL['call_id']}`), last:"
+    assert told[1:] == [*(f"  line {number}" for number in range(82, 101)), "  \ufffd[2J"]
+
+
 def test_an_id_cannot_lead_to_another_path(ask: Run, server: Server):
     for word in ("../keys", "..", "a/b?c#d"):
         ask("calls", "get", word)

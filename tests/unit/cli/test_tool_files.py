@@ -1,5 +1,6 @@
 """`tools apply`, `diff` and `export`: what is asked of a gateway, and what is told when somebody was faster."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,75 @@ def test_options_that_say_nothing_or_too_much_are_wrong_usage(
     assert (ran.code, server.asked, told in ran.err) == (2, [], True)
 
 
+CODE = """\
+name: a
+binding:
+  type: sandbox
+  code: |
+    import jsn
+
+    def execute_tool(parameters, context):
+        return open("x")
+"""
+WRONG = [
+    {"path": "binding.code", "message": "line 1, column 8: `jsn` is not available: did you mean `json`?"},
+    {"path": "binding.code", "message": "line 4, column 12: `open` is not available"},
+    {"path": "binding.allowed_hosts", "message": "needs requests"},
+]
+PLACES = [
+    "a.yaml:2:1: binding.allowed_hosts: needs requests",
+    "a.yaml:5:12: binding.code: `jsn` is not available: did you mean `json`?",
+    "a.yaml:8:16: binding.code: `open` is not available",
+]
+
+
+@pytest.mark.parametrize("command", ["apply", "diff"])
+def test_what_is_wrong_in_code_is_told_at_its_line_of_the_file(ask: Run, server: Server, tmp_path: Path, command: str):
+    (tmp_path / "a.yaml").write_text(CODE)
+    server.refuse("POST", VALIDATE, 422, "validation_failed", "3 fields", errors=WRONG)
+    ran = ask("tools", command, "a.yaml")
+    assert (ran.code, ran.err.splitlines()[:3]) == (2, PLACES)
+    told = json.loads(ask("tools", command, "a.yaml", "--json").err)
+    assert [(error["line"], error["column"]) for error in told["errors"]] == [(2, 1), (5, 12), (8, 16)]
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "path"),
+    [
+        ("validate", "POST", VALIDATE),
+        ("create", "POST", "/v1/tools"),
+        ("update", "PUT", "/v1/tools/a"),
+    ],
+)
+def test_commands_of_one_file_tell_its_lines_too(
+    ask: Run, server: Server, tmp_path: Path, command: str, method: str, path: str
+):
+    (tmp_path / "a.yaml").write_text(CODE)
+    server.tell("GET", "/v1/tools/a", tool("a", 3))
+    server.refuse(method, path, 422, "validation_failed", "3 fields", errors=WRONG)
+    ran = ask("tools", command, "a.yaml")
+    assert (ran.code, ran.out, ran.err.splitlines()) == (1, "", [*PLACES, "validation_failed: 3 faults."])
+    told = json.loads(ask("tools", command, "a.yaml", "--json").err)
+    assert (told["code"], told["detail"], told["errors"][1]) == (
+        "validation_failed",
+        "3 fields",
+        {
+            "file": "a.yaml",
+            "line": 5,
+            "column": 12,
+            "path": "binding.code",
+            "message": "`jsn` is not available: did you mean `json`?",
+        },
+    )
+
+
+def test_a_refusal_that_names_no_field_is_told_as_it_is(ask: Run, server: Server, tmp_path: Path):
+    (tmp_path / "a.yaml").write_text(CODE)
+    server.refuse("POST", VALIDATE, 413, "payload_too_large", "A definition has at most 262,144 bytes.")
+    ran = ask("tools", "validate", "a.yaml")
+    assert (ran.code, ran.err) == (1, "payload_too_large: A definition has at most 262,144 bytes.\n")
+
+
 # ---- prune --------------------------------------------------------------------------------------
 
 
@@ -305,6 +375,21 @@ def test_only_what_the_author_said_is_written_in_one_order(ask: Run, server: Ser
         "deadline: 2.5\n"
         "retry:\n"
         "  max_attempts: 3\n"
+    )
+
+
+def test_code_is_written_as_a_block_below_all_else_of_its_binding(ask: Run, server: Server):
+    code = "def execute_tool(parameters, context):  \n\treturn 1\n"
+    binding = {"type": "sandbox", "code": code, "allowed_imports": [], "execution_timeout": 5.0, "memory_limit_mb": 64}
+    server.tell("GET", "/v1/tools/a", tool("a", 3, binding=binding))
+    assert ask("tools", "export", "a").out.partition("binding:\n")[2] == (
+        "  type: sandbox\n"
+        "  allowed_imports: []\n"
+        "  execution_timeout: 5\n"
+        "  memory_limit_mb: 64\n"
+        "  code: |\n"
+        "    def execute_tool(parameters, context):  \n"
+        "    \treturn 1\n"
     )
 
 

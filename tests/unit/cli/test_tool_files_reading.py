@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolyard.cli import documents, yaml_writing
+from toolyard.cli import code_places, documents, yaml_writing
 from toolyard.cli.places import MAX_DEPTH
 
 
@@ -251,6 +251,30 @@ def test_texts_of_several_lines_are_blocks_and_what_others_misread_is_quoted():
     )
 
 
+CODE = "def execute_tool(parameters, context):   \n\tprint('ü 𝄞')\n\n    return '''\n a\n'''  \n"
+
+
+@pytest.mark.parametrize(
+    ("code", "begun"),
+    [
+        (CODE, "code: |"),
+        (CODE.rstrip("\n") + "\n\n\n", "code: |+"),
+        (CODE.rstrip(), "code: |-"),
+        ("\n" + CODE, "code: |2"),
+        ("  # indented\n" + CODE, "code: |2"),
+        ("\t# indented\n" + CODE + "\n\t", "code: |-"),
+        (CODE.replace("\n", "\r\n"), 'code: "def execute_tool'),
+        (CODE + "\x0c\n", 'code: "def execute_tool'),
+        (CODE + "# \u2028\n", 'code: "def execute_tool'),
+    ],
+    ids=["plain", "blank lines", "no end", "blank first", "blanks first", "tabs", "CR", "form feed", "old break"],
+)
+def test_code_is_a_block_wherever_that_loses_nothing(code: str, begun: str):
+    written = yaml_writing.write({"binding": {"code": code}})
+    assert written.splitlines()[1].strip().startswith(begun)
+    assert read(written) == ([{"binding": {"code": code}}], [])
+
+
 # ---- fields -------------------------------------------------------------------------------------
 
 PRICE = """\
@@ -288,6 +312,62 @@ def test_a_field_is_found_by_its_path_and_a_missing_one_where_it_belongs(path: s
     found = documents.Found()
     found.read("f", PRICE, as_json=False)
     assert found.documents[0].fault("is wrong", path)[:2] == ("f", line)
+
+
+BLOCK = """\
+# a tool
+name: words
+binding:
+  code: |  # what runs
+    import jsn
+
+    def execute_tool(parameters, context):
+      return 1
+  other: &c |2-
+       x = 1
+      y
+  same: *c
+  folded: >
+    x = 1
+    y = 2
+  quoted: "x = 1\\ny = 2"
+  plain: x
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "place"),
+    [
+        ("binding.code", "line 1, column 8: wrong", (5, 12, "wrong")),
+        ("binding.code", "line 3, column 1: wrong: here", (7, 5, "wrong: here")),
+        ("binding.code", "line 4: wrong", (8, 5, "wrong")),
+        ("binding.code", "line 2, column 1: wrong", (6, 1, "wrong")),
+        ("binding.other", "line 1, column 4: wrong", (10, 8, "wrong")),
+        ("binding.other", "line 2, column 1: wrong", (11, 5, "wrong")),
+        ("binding.same", "line 2, column 1: wrong", (11, 5, "wrong")),
+        ("binding.code", "wrong", (4, 3, "wrong")),
+        ("binding.code", "line 5, column 1: wrong", (4, 3, "line 5, column 1: wrong")),
+        ("binding.code", "line 0, column 0: wrong", (4, 3, "line 0, column 0: wrong")),
+        ("binding.folded", "line 1, column 1: wrong", (13, 3, "line 1, column 1: wrong")),
+        ("binding.quoted", "line 2, column 1: wrong", (16, 3, "line 2, column 1: wrong")),
+        ("binding.plain", "line 1, column 1: wrong", (17, 3, "line 1, column 1: wrong")),
+        ("binding.none", "line 1, column 1: wrong", (3, 1, "line 1, column 1: wrong")),
+        ("binding", "line 1, column 1: wrong", (3, 1, "line 1, column 1: wrong")),
+    ],
+)
+@pytest.mark.parametrize("breaks", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_a_line_of_code_is_found_in_its_block(path: str, told: str, place: tuple[int, int, str], breaks: str):
+    found = documents.Found()
+    found.read("f", BLOCK.replace("\n", breaks), as_json=False)
+    assert found.faults == []
+    assert code_places.fault(found.documents[0], path, told) == ("f", *place[:2], path, place[2])
+
+
+def test_code_in_json_has_no_lines_of_its_own():
+    found = documents.Found()
+    found.read("f", '{"binding":\n{"code": "x = 1\\ny"}}', as_json=True)
+    told = "line 2, column 1: wrong"
+    assert code_places.fault(found.documents[0], "binding.code", told) == ("f", 2, 2, "binding.code", told)
 
 
 # ---- files --------------------------------------------------------------------------------------
