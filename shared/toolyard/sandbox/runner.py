@@ -4,6 +4,7 @@ Used by whoever has sources to check (the gateway) or calls to run (an executor)
 knows by name alone, because that is loaded in children and nowhere else. `telling` judges what a child says.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -79,14 +80,14 @@ class Runner:
         folders: Sequence[str] = (),
     ) -> None:
         self._jail = Jail(guest, children=children, memory=memory, minimum=minimum, folders=folders)
-        self._started = False
+        self._starting = asyncio.Lock()
         self.memory = memory
         self.runs = 0
         """Checks and runs so far, however they ended."""
 
     @property
     def isolation(self) -> Isolation | None:
-        """What stands between a tool and the machine; None before the start."""
+        """What stands between a tool and the machine; None before the start, and after the end."""
         return self._jail.isolation
 
     @property
@@ -106,14 +107,11 @@ class Runner:
             SettingsError: less than ``minimum``; says which wall is missing, and what to do.
             ServerLost: they did not come up.
         """
-        if not self._started or self.isolation is None:
-            self._started = True
-            return await self._jail.start()
-        return self.isolation
+        async with self._starting:
+            return self.isolation or await self._jail.start()
 
     async def stop(self) -> None:
         """End everything, at once."""
-        self._started = False
         await self._jail.stop()
 
     async def check(self, source: str, allowed_imports: Sequence[str] | None) -> Checked:

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.integration.executors.door import WITHIN, Door
 from tests.support.clocks import shifted
 from tests.support.processes import Process
 from tests.support.system import System
@@ -22,62 +23,19 @@ from tests.support.upstream import Upstream
 from tests.support.waiting import async_wait_until
 from tests.unit.executors.making import a_call, a_message, a_tool, json_of
 
-from toolyard import ids
-from toolyard.contracts.calls import VERSION, Call
+from toolyard.contracts.calls import VERSION
 from toolyard.contracts.control import Cancel, Pause, Resume
-from toolyard.contracts.events import Cancelled, Ended, Event, Failed, Started, Succeeded
+from toolyard.contracts.events import Cancelled, Ended, Failed, Started, Succeeded
 from toolyard.contracts.tools import Authentication, HttpBinding
 from toolyard.security.signing import Keyring
 from toolyard.transport import topology
-from toolyard.transport.base import Delivery
-from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
 from toolyard_executors.judgement import MARGIN
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
-WITHIN = 60.0
 #: Seconds that an answer may take on a busy machine: so exact is a clock that is put right by it.
 SLOW = 60.0
-
-
-class Door:
-    """What a gateway does, as far as a worker sees it: publishes calls, hears what becomes of them."""
-
-    def __init__(self, url: str, keys: str) -> None:
-        self.name = f"g{ids.new_id()[-6:]}"
-        self.envelope = Envelope(Keyring.parse(keys))
-        self.transport = connect(url, name="test", declare=True)
-        self.events: list[Event] = []
-
-    async def open(self) -> None:
-        await self.transport.open()
-        queue = topology.reply_queue(self.name)
-        await self.transport.own_queue(queue, topology.reply_bindings(self.name))
-        await self.transport.consume(queue, self._heard, prefetch=100)
-
-    def _heard(self, delivery: Delivery) -> None:
-        if delivery.exchange == topology.EVENTS:
-            self.events.extend(self.envelope.open_events(delivery))
-        delivery.ack()
-
-    async def call(self, binding: HttpBinding, **options: Any) -> Call:
-        call = a_call(gateway=self.name, **options)
-        await self.transport.publish(self.envelope.call(a_message(call, a_tool(binding))))
-        return call
-
-    async def again(self, call: Call, binding: HttpBinding) -> None:
-        """Somebody publishes a copy."""
-        await self.transport.publish(self.envelope.call(a_message(call, a_tool(binding))))
-
-    async def end_of(self, call: Call) -> Ended:
-        async def ended() -> Ended | None:
-            ends = [each for each in self.events if isinstance(each, Ended) and each.call_id == call.call_id]
-            return ends[0] if ends else None
-
-        end = await async_wait_until(ended, within=WITHIN, what=f"the end of {call.call_id}")
-        assert end is not None
-        return end
 
 
 @pytest.fixture(scope="module")

@@ -272,13 +272,13 @@ class HandExecutor:
         self.attempts: list[Attempt] = []
         self.prepared = 0
         self.stands = WELL
-        self.opened = self.closed = False
+        self.opened = self.closed = 0
 
     async def open(self) -> None:
-        self.opened = True
+        self.opened += 1
 
     async def close(self) -> None:
-        self.closed = True
+        self.closed += 1
 
     def standing(self) -> Standing:
         return self.stands

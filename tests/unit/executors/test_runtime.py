@@ -18,7 +18,7 @@ from tests.unit.executors.fakes import (
 from tests.unit.executors.house import until
 from tests.unit.executors.making import a_call, a_message, a_tool, json_of
 
-from toolyard.contracts.calls import VERSION, Result
+from toolyard.contracts.calls import VERSION, Report, Result, error_info
 from toolyard.contracts.control import Cancel, Pause
 from toolyard.contracts.events import (
     Cancelled,
@@ -320,6 +320,24 @@ async def test_an_attempt_that_takes_too_long_is_stopped(touched, effect, option
     assert end.started_at is not None
 
 
+@pytest.mark.parametrize(
+    ("said", "options", "phase"),
+    [
+        (None, {}, "attempt"),
+        (None, {"message": {"budget": 5.0}}, "deadline"),
+        ("attempt", {"message": {"budget": 5.0}}, "attempt"),
+    ],
+)
+async def test_a_kind_that_keeps_its_time_itself_times_out_too(said, options, phase):
+    async def act(attempt: Attempt) -> Finished:
+        return failed("timed_out", "not within 2 s", "none", phase=said)
+
+    end = await House(act).end(**options)
+    assert isinstance(end, TimedOut)
+    assert end.error is not None
+    assert (end.error.code, end.error.message, end.error.phase) == ("timed_out", "not within 2 s", phase)
+
+
 async def test_a_long_attempt_is_told_to_have_started(monkeypatch):
     monkeypatch.setattr(runtime_module, "TOLD_AFTER", 0.0)
     house = House()
@@ -568,6 +586,18 @@ async def test_a_secret_that_was_given_out_is_redacted_from_an_error():
     assert end.error is not None
     assert (end.error.message, end.error.details) == ("no [redacted:TOKEN]", {"body": ["[redacted:TOKEN]"]})
     assert "[redacted:TOKEN]" in end.error.model_message
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+async def test_what_a_kind_noted_is_told_without_secrets(succeeds):
+    async def act(attempt: Attempt) -> Finished:
+        report = Report(logs=f"using {attempt.secret('TOKEN')}\n", isolation="full", requests=3)
+        error = None if succeeds else error_info("tool_error", "no")
+        return Finished("none", Result(content="fine") if succeeds else None, error, report)
+
+    end = await House(act).end()
+    assert isinstance(end, Succeeded if succeeds else Failed)
+    assert end.report == Report(logs="using [redacted:TOKEN]\n", isolation="full", requests=3)
 
 
 # ---- when the broker does not take the outcome ----------------------------------------------------

@@ -20,7 +20,7 @@ from toolyard_executors import attendance, claims
 from toolyard_executors import worker as worker_module
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.context import Attempt
-from toolyard_executors.executor import Finished
+from toolyard_executors.executor import Finished, Standing
 
 
 def a_pause(kind, name: str, *, org: str = "-", over: bool = False) -> Control:
@@ -129,6 +129,26 @@ async def test_it_is_ready_as_long_as_it_consumes(house):
     house.transport.state = Health(connected=True)
     await house.transport.subscriptions[1].pause()
     assert house.worker.ready().reason == "the pool http is not consumed"
+
+
+async def test_a_kind_says_why_it_is_not_ready_and_what_is_worth_showing(house):
+    house.executor.stands = Standing("no fork server", {"isolation": "full"}, ("kind_runs_total 3",))
+    assert house.worker.ready().reason == "no fork server"
+    house.executor.stands = Standing("", {"isolation": "full"}, ("kind_runs_total 3",))
+    assert house.worker.ready().ok
+    assert house.worker.ready().details["isolation"] == "full"
+    assert house.worker.metrics().endswith("\nkind_runs_total 3\n")
+
+
+async def test_its_kinds_are_opened_once_and_closed_once():
+    house = House()
+    await house.worker.open()
+    assert (house.executor.opened, house.transport.order) == (1, [])
+    await house.start()
+    assert house.executor.opened == 1
+    await house.worker.stop(drain=0)
+    await house.worker.close()
+    assert house.executor.closed == 1
 
 
 async def test_it_is_not_ready_before_it_has_started():

@@ -55,7 +55,7 @@ class Jail:
 
     @property
     def isolation(self) -> Isolation | None:
-        """What the newest fork server has proved; None before the first."""
+        """What the newest fork server has proved; None before the first, and after the last."""
         return self._pool.isolation
 
     @property

@@ -34,7 +34,7 @@ class Pool:
         renew_after: children of one fork server, until another takes its place.
 
     Attributes:
-        isolation: what the newest server has proved; None before the first.
+        isolation: what the newest server has proved; None before the first, and after the last.
         servers: how many have been started.
     """
 
@@ -74,6 +74,7 @@ class Pool:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
             self._keeper = None
+        self.isolation = None
         server, self._server = self._server, None
         self._disappoint(ServerLost("the sandbox was stopped"))
         self._drop_ready()

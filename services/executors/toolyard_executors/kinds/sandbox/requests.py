@@ -112,7 +112,8 @@ class Requests:
 
     async def _follow(self, question: Question) -> bytes:
         """Send it, and what its redirects ask for."""
-        hop = Hop(method_of(question), self._target(question.url), headers_of(question), body_of(question))
+        body, headers, method = body_of(question), headers_of(question), method_of(question)
+        hop = Hop(method, self._target(question.url), headers, body)
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._send(hop)
             try:
