@@ -13,6 +13,7 @@ import typer
 from toolyard import settings, states
 from toolyard.cli.app import build
 from toolyard.cli.session import PANEL
+from toolyard.contracts import tools
 from toolyard.errors import CODES
 from toolyard.transport import topology
 
@@ -136,6 +137,78 @@ def sandbox_methods() -> str:
     return _listed(catalogue.methods())
 
 
+#: Lines as authors write them, each of which is refused.
+_REFUSED: Final = (
+    "import pandas",
+    "import requests",
+    "import httpx",
+    "import pathlib",
+    "import sqlite3",
+    "import subprocess",
+    "import threading",
+    "import asyncio",
+    "import sys",
+    "import pickle",
+    "import pytz",
+    "import datatime",
+    "from os import path",
+    "from uuid import uuid1",
+    "from math import *",
+    "from . import prices",
+    "json.loads('[]')",
+    "print(sortd([2, 1]))",
+    "kinds = int.__subclasses__()",
+    "async def fetch(): pass",
+    "class Price(metaclass=type): pass",
+)
+
+
+def sandbox_refusals() -> str:
+    """What authors of sandboxed tools are told about some lines: said by the check itself."""
+    from toolyard.sandbox.language.checking import check
+
+    entry = "def execute_tool(parameters, context): pass"
+    told = ((line, check(f"{line}\n{entry}").problems[0].message) for line in _REFUSED)
+    return table(("the line", "what is told"), ((f"`{line}`", message) for line, message in told))
+
+
+def sandbox_walls() -> str:
+    """What the fork server has tried of each wall, how far one comes without it, and what to do."""
+    from toolyard.sandbox.jail import attempts, levels, syscalls
+
+    tried = {
+        "limits": attempts.LIMITED,
+        "privileges": attempts.UNPRIVILEGED,
+        "seccomp": (*attempts.LOCKED, *attempts.deadly(syscalls.X86_64)),
+        "landlock": attempts.LANDLOCKED,
+        "namespaces": attempts.ELSEWHERE,
+    }
+    rows = ((f"`{wall}`", ", ".join(each.name for each in tried[wall]), *_without(wall)) for wall in levels.WALLS)
+    return table(("wall", "a locked child cannot", "the level without it", "what to do"), rows)
+
+
+#: Limit of a sandboxed tool -> what it bounds, its unit, and what stands for it where nobody says.
+_LIMITS: Final[dict[str, tuple[str, str, int | str]]] = {
+    "execution_timeout": ("how long it runs, whatever it waits for", "s", "the tool's `timeout`"),
+    "memory_limit_mb": ("memory, beyond what its process has before it runs", "MiB", tools.MEMORY_LIMIT),
+    "output_limit_kb": ("what it returns, as JSON", "KiB", tools.OUTPUT_LIMIT),
+    "print_limit_kb": ("what is kept of what it prints", "KiB", tools.PRINT_LIMIT),
+    "request_limit": ("how often it asks others", "requests", tools.REQUEST_LIMIT),
+}
+
+
+def sandbox_limits() -> str:
+    """The limits of a sandboxed tool: what is taken where nothing is said, and what can be asked for."""
+    from toolyard_gateway.api.tool_models import SandboxBindingModel  # here: only this part needs the gateway's models
+
+    fields: dict[str, Any] = SandboxBindingModel.model_json_schema()["properties"]
+    rows = (
+        (f"`{name}`", what, *_bounds(fields[name]["anyOf"][0], unit, usual))
+        for name, (what, unit, usual) in _LIMITS.items()
+    )
+    return table(("field", "what it bounds", "unless you say", "at least", "at most"), rows)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "codes": codes_table,
@@ -150,6 +223,9 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "sandbox built-ins": sandbox_built_ins,
     "sandbox missing": sandbox_missing,
     "sandbox methods": sandbox_methods,
+    "sandbox refusals": sandbox_refusals,
+    "sandbox limits": sandbox_limits,
+    "sandbox walls": sandbox_walls,
 }
 
 
@@ -164,6 +240,22 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _without(wall: str) -> tuple[str, str]:
+    """The level that is reached without this wall, and what is told where all are asked for."""
+    from toolyard.sandbox.jail import levels
+
+    found = levels.isolation({wall: "missing"}, {}, 0)
+    told = levels.refusal(found, levels.Level.FULL) or ""
+    return f"`{found.level}`", told.rpartition(f"{wall}: missing. ")[2]
+
+
+def _bounds(field: dict[str, Any], unit: str, usual: int | str) -> Iterator[str]:
+    """The usual value, the least and the most of a field of a JSON Schema."""
+    yield usual if isinstance(usual, str) else f"{usual:,} {unit}"
+    yield f"{field['minimum']:,} {unit}" if "minimum" in field else f"more than {field['exclusiveMinimum']} {unit}"
+    yield f"{field['maximum']:,} {unit}"
 
 
 def _in_order(chosen: Iterable[str]) -> list[str]:
