@@ -16,6 +16,8 @@ from toolyard_gateway.api.tool_models import MAX_CODE, SandboxBindingModel
 
 #: The module that reaches the network: it must be named, with the hosts that it may reach.
 _WEB: Final = "requests"
+#: What code finds in its context whatever the application gave.
+_GIVEN: Final = ("call_id", "environment_variables")
 _LISTS: Final = ("allowed_imports", "environment_variables", "allowed_hosts")
 _SHOWN_WHERE_SET: Final = ("execution_timeout", "memory_limit_mb", "output_limit_kb", "print_limit_kb", "request_limit")
 
@@ -48,7 +50,8 @@ def check(spec: ToolSpec, binding: SandboxBinding, allow: AllowList) -> list[Fie
         *destinations.unreachable(binding.allowed_hosts, allow)
     ]
     twice = [error for name in _LISTS for error in _twice(name, getattr(binding, name) or ())]
-    return [*_code(binding), *_web(binding), *hosts, *twice, *_timeout(spec, binding), *_secrets(spec, binding)]
+    own = [*_secrets(spec, binding), *_contexts(spec)]
+    return [*_code(binding), *_web(binding), *hosts, *twice, *_timeout(spec, binding), *own]
 
 
 def needed_context(spec: ToolSpec, binding: SandboxBinding) -> frozenset[str]:
@@ -97,3 +100,9 @@ def _secrets(spec: ToolSpec, binding: SandboxBinding) -> Iterator[FieldError]:
         if name not in binding.environment_variables:
             text = "reaches no code by this list; name it in binding.environment_variables, or leave it out"
             yield FieldError(f"secrets.{number}", text)
+
+
+def _contexts(spec: ToolSpec) -> Iterator[FieldError]:
+    for number, name in enumerate(spec.contexts):
+        if name in _GIVEN:
+            yield FieldError(f"contexts.{number}", "is given by Toolyard, and not by the application; leave it out")

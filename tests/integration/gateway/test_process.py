@@ -8,8 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support import leash
 from tests.support.processes import Process, free_port, python_module
+from tests.support.waiting import wait_until
 from tests.unit.gateway.rig import ECHO, KEY
+from tests.unit.gateway.sandbox_cases import sandboxed
 
 from toolyard.store.connect import open_store
 
@@ -57,6 +60,22 @@ def test_it_takes_a_call_and_on_sigterm_ends_with_0(env, url, tmp_path):
         assert client.get(response.headers["Location"]).json()["state"] == "accepted"
         assert process.terminate(within=20) == 0
         assert "Traceback" not in process.output()
+
+
+def test_it_looks_at_code_in_a_sandbox_of_its_own_and_leaves_nothing_of_it(env, url, tmp_path):
+    lowest = {"TOOLYARD_SANDBOX_MINIMUM": "degraded"}
+    with started(env | lowest, tmp_path) as process, httpx.Client(base_url=url, headers=AUTH, timeout=30) as client:
+        alone = leash.members(process.pid)
+        made = client.post("/v1/tools", json=sandboxed())
+        refused = client.post("/v1/tools", json=sandboxed(code="import socket"))
+        call = client.post("/v1/calls", json={"tool": "words"}, headers={"Prefer": "wait=0"})
+        family = leash.members(process.pid)
+
+        assert (made.status_code, refused.status_code, call.status_code) == (201, 422, 202), call.text
+        assert family > alone
+        assert process.terminate(within=20) == 0
+        assert "Traceback" not in process.output()
+    wait_until(lambda: not any(map(leash.alive, family)), within=20, what="no process of the gateway is left")
 
 
 def test_without_its_broker_it_lives_says_so_and_refuses_calls(env, url, tmp_path):

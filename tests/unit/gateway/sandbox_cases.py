@@ -137,6 +137,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "binding.environment_variables",
         "at most 64",
     ),
+    "a key of the context that every call has": (
+        sandboxed({"contexts": ["tenant", "environment_variables"]}),
+        "contexts.1",
+        "given by Toolyard",
+    ),
     "a secret that no code is given": (
         sandboxed({"secrets": ["A", "B"]}, environment_variables=["A"]),
         "secrets.1",

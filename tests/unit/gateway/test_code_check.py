@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.gateway.rig import ECHO, Rig, SetClock, running
 from tests.unit.gateway.sandbox_cases import CODE, sandboxed
+from tests.unit.shared.test_imports import loaded_by
 
 from toolyard.contracts.tools import ToolSpec
 from toolyard.errors import FieldError, FieldsRefused, Refused, SettingsError
@@ -255,6 +256,13 @@ async def test_a_gateway_that_stops_while_it_starts_leaves_nothing_and_starts_no
     with pytest.raises(ServerLost, match="stopping"):
         await asking
     assert runners.stopped == 1
+
+
+def test_a_gateway_knows_the_language_of_tools_by_its_name_alone():
+    """What reads hostile sources is loaded in jailed processes, and nowhere else."""
+    loaded = loaded_by("import toolyard_gateway.app, toolyard_gateway.process")
+
+    assert not [name for name in loaded if name.startswith(("RestrictedPython", "toolyard.sandbox.language"))]
 
 
 # ---- over HTTP ----------------------------------------------------------------------------------

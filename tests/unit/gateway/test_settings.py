@@ -3,6 +3,7 @@
 import pytest
 
 from toolyard.errors import SettingsError
+from toolyard.sandbox.jail.levels import Level
 from toolyard.settings import read
 from toolyard_gateway.settings import GatewaySettings, check, name_of
 
@@ -40,6 +41,8 @@ def test_good_settings_are_read(env):
         (GOOD | {"TOOLYARD_PORT": "70000"}, "TOOLYARD_PORT"),
         (GOOD | {"TOOLYARD_EGRESS_ALLOW": "http://x"}, "TOOLYARD_EGRESS_ALLOW"),
         (GOOD | {"TOOLYARD_LOG_MAX_LAG": "soon"}, "TOOLYARD_LOG_MAX_LAG"),
+        (GOOD | {"TOOLYARD_SANDBOX_MINIMUM": "most"}, "TOOLYARD_SANDBOX_MINIMUM"),
+        (GOOD | {"TOOLYARD_SANDBOX_MINIMUM": "off"}, "TOOLYARD_SANDBOX_MINIMUM"),
         (GOOD | {"TOOLYARD_API_KEY": "letmein"}, "TOOLYARD_API_KEY"),
         (GOOD | {"TOOLYARD_HOSTS": "0.0.0.0"}, "TOOLYARD_HOST"),
         (GOOD | {"TOOLYARD_DATABASE_URL": "sqlite:////tmp/x.db", "TOOLYARD_HOST": "0.0.0.0"}, "SQLite"),
@@ -55,6 +58,11 @@ def test_a_wrong_or_unsafe_setting_stops_the_start_and_is_named(env, named):
 
     assert "letmein" not in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "level"), [("", "container"), ("full", "full"), ("degraded", "degraded")])
+def test_code_is_looked_at_where_it_is_locked_up_as_well_as_the_operator_asks(text: str, level: str):
+    assert settings(GOOD | {"TOOLYARD_SANDBOX_MINIMUM": text}).sandbox_minimum is Level(level)
 
 
 def test_a_gateway_without_a_name_gets_one_that_fits_a_routing_key():
