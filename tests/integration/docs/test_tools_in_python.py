@@ -102,7 +102,7 @@ async def test_a_tool_ends_as_the_page_says(runner: Runner, example: Example):
 
 def test_every_tool_of_the_page_is_run():
     written = [block.text for block in pages.blocks(PAGE) if block.words == ("python",)]
-    assert len(written) >= 9
+    assert len(written) >= 10
     assert set(written) == {example.source for example in EXAMPLES}
 
 
