@@ -321,6 +321,18 @@ def test_a_tool_with_code_is_applied_changed_and_exported_as_a_block(shop: Shop)
     assert shop.versions()["words"] == before + 1
 
 
+def test_a_tool_with_code_is_tried_and_says_what_it_printed(shop: Shop):
+    shop.write("tools/words.yaml", WORDS.replace("return dict", "print(len(counts), 'words'); return dict"))
+    assert shop.run("apply", "tools/words.yaml").code == 0
+    tried = shop.run("test", "words", "text=a b a")
+    assert (tried.code, tried.json()) == (0, {"a": 2, "b": 1})
+    assert tried.err.endswith("\nIt printed:\n  2 words\n")
+    report = shop.run("test", "words", "text=a b a", "--json").json()["report"]
+    assert (report["logs"], report["requests"]) == ("2 words\n", 0)
+    shop.write("tools/words.test.yaml", "- {name: two, arguments: {text: a a}, expect: {structured: {a: 2}}}")
+    assert shop.run("test", "tools/words.test.yaml").code == 0
+
+
 def test_what_is_wrong_in_code_is_told_at_its_line_and_changes_nothing(shop: Shop):
     wrong = WORDS.replace("import Counter", "import Conter").replace("dict(counts)", "open(counts)")
     shop.write("tools/words.yaml", wrong.replace("[collections]", "[collections, pandas]"))
