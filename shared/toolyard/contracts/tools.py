@@ -98,8 +98,8 @@ class SandboxBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     @property
     def reaches_out(self) -> bool:
-        """Whether it can send requests."""
-        return "requests" in (self.allowed_imports or ())
+        """Whether it can send requests: it may import that package, or a part of it."""
+        return any(name.partition(".")[0] == "requests" for name in self.allowed_imports or ())
 
 
 class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="lambda"):

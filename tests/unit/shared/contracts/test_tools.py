@@ -43,6 +43,7 @@ def test_each_binding_has_its_pool():
         (SandboxBinding(code="…"), True),
         (SandboxBinding(code="…", allowed_imports=("math",)), True),
         (SandboxBinding(code="…", allowed_imports=("requests",)), False),
+        (SandboxBinding(code="…", allowed_imports=("math", "requests.auth")), False),
         (samples.LAMBDA_FULL, False),
         (samples.ARCADE_FULL, False),
     ],
