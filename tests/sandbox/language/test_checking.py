@@ -186,6 +186,11 @@ def test_names_that_nothing_defines_are_told_once():
     ]
 
 
+def test_only_for_the_first_of_many_unknown_names_a_known_one_is_looked_for():
+    told = messages(tool(f"return [{', '.join(f'nubmer{n}' for n in range(30))}]", "number = 1"))
+    assert [message.endswith("did you mean `number`?") for message in told] == [True] * 20 + [False] * 10
+
+
 @pytest.mark.parametrize(
     ("module", "allowed", "said"),
     [("json", ["re"], b"`json` is not in allowed_imports"), ("requests", None, b"`requests` reaches the network")],

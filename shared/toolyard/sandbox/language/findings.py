@@ -17,6 +17,8 @@ from toolyard.sandbox.language.vocabulary import KNOWN
 
 ENTRY: Final = "execute_tool"
 _WRITE: Final = "write `def execute_tool(parameters, context):` at the top level"
+#: Unknown names for which a known one is looked for: that takes as long as the source has names.
+_SUGGESTIONS: Final = 20
 
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -176,7 +178,7 @@ def _undefined(tree: ast.Module, problems: Problems, bound: Collection[str]) -> 
         if is_own(node.id) or _is_super(node.id, tree):
             continue  # the policy has its own words for these
         told.add(node.id)
-        problems.at(node, _unknown_name(node.id, bound))
+        problems.at(node, _unknown_name(node.id, bound if len(told) <= _SUGGESTIONS else None))
 
 
 def _is_super(name: str, tree: ast.Module) -> bool:
@@ -190,10 +192,10 @@ def _is_super(name: str, tree: ast.Module) -> bool:
     return loads == calls
 
 
-def _unknown_name(name: str, bound: Collection[str]) -> str:
+def _unknown_name(name: str, bound: Collection[str] | None) -> str:
     if name in MISSING:
         return f"`{name}` is not available: {MISSING[name]}"
     if name in CATALOGUE:
         return f"`{name}` is not defined: write `import {name}`"
-    near = get_close_matches(name, [*bound, *KNOWN], n=1)
+    near = get_close_matches(name, [*bound, *KNOWN], n=1) if bound is not None else ()
     return f"`{name}` is not defined" + (f": did you mean `{near[0]}`?" if near else "")
