@@ -28,7 +28,7 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_SIGNING_KEYS": "id:hex,id:hex; the first signs, all verify",
     "TOOLYARD_SECRETS_KEY": "the key that secrets are encrypted with at rest",
     "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
-    "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256)",
+    "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256; in the sandbox pool 8)",
     "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
     "(container)",
     "TOOLYARD_SANDBOX_MEMORY": "MiB that the memory limits of the sandboxed calls of one worker may add up to (1024)",
