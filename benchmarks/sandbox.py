@@ -1,12 +1,16 @@
-"""What a run of untrusted code costs: ``python benchmarks/sandbox.py [calls]``. Prints a table.
+"""What a call of a sandboxed tool costs: ``python benchmarks/sandbox.py [calls]``. Prints a table.
 
-One caller, one call after the other, each the same trivial source. Four ways to run it:
+Each call is the same tool: two imports, a count of words, JSON out. Five ways to run it:
 
-- the jail, with every layer that this machine allows;
-- a bare server that forks per call and protects nothing, as a measure of what the fork alone costs (only here: it is no
-  way to run what is not trusted);
-- `multiprocessing` with its forkserver, a process per call;
-- a cold interpreter per call, by `subprocess.run`.
+- in this process, by the language alone: what the computing itself costs, with nothing between it and the machine;
+- the pool, through its executor, with every layer that this machine allows;
+- a bare server that forks for each call and protects nothing (only here: it is no way to run what is not trusted);
+- `multiprocessing` with its forkserver, a process for each call;
+- a cold interpreter for each call.
+
+First one caller makes one call of each way in turn: so long does a call take, and whatever else the machine does hits
+all ways alike. Then each way alone makes one call after the other without a pause: so many are done in a second, at so
+much CPU time of all processes. Then fifty calls are held in the pool at once, and the memory of its processes is read.
 """
 
 import argparse
@@ -19,146 +23,251 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import processes
+import sandbox_bare as bare
 import sandbox_guest as guest
 
-from toolyard.sandbox.jail.jail import Jail, Level, Limits
+from toolyard import ids
+from toolyard.clock import SYSTEM
+from toolyard.contracts.calls import Call
+from toolyard.contracts.tools import PinnedTool, SandboxBinding
+from toolyard.sandbox.runner import Level, Runner
+from toolyard_executors.context import Attempt
+from toolyard_executors.executor import Finished
+from toolyard_executors.kinds.sandbox import SandboxExecutor
 
 HERE = Path(__file__).resolve().parent
-SOURCE = b"result = sum(range(100))"
-EXPECTED = b"4950"
-WARM_UP = 20
+WARM_UP = 10
+AT_ONCE = 50
+MEBIBYTE = 1 << 20
 COLD = """
 import sys
 sys.path[:0] = [sys.argv[1]]
 import sandbox_guest
-sys.stdout.buffer.write(sandbox_guest.serve("run", sys.stdin.buffer.read(), None))
+sys.stdout.buffer.write(sandbox_guest.run(sys.stdin.buffer.read()))
+"""
+HOLDS = """
+import time
+
+def execute_tool(parameters, context):
+    kept = [{"number": number, "text": str(number)} for number in range(20_000)]
+    time.sleep(parameters["seconds"])
+    return len(kept)
 """
 
-Times = list[float]
 
+@dataclass
+class Way:
+    """One way to run the tool.
 
-def _timed(call: Callable[[], bytes], calls: int) -> Times:
-    times = []
-    for number in range(calls + WARM_UP):
+    Attributes:
+        call: runs it and gives its value.
+        seldom: a call of it is made where others make so many.
+        times: seconds of calls that took turns with those of the other ways.
+        in_a_row: calls that did not, and the seconds and the CPU seconds that they took together.
+    """
+
+    name: str
+    call: Callable[[], Awaitable[Any]]
+    seldom: int = 1
+    times: list[float] = field(default_factory=list)
+    in_a_row: tuple[int, float, float] = (1, 0.0, 0.0)
+
+    async def take_a_turn(self) -> float:
         start = time.perf_counter()
-        answer = call()
-        if number >= WARM_UP:
-            times.append(time.perf_counter() - start)
-        assert answer == EXPECTED, answer
-    return times
+        value = await self.call()
+        taken = time.perf_counter() - start
+        assert value == guest.EXPECTED, value
+        return taken
+
+    async def without_a_pause(self, calls: int) -> None:
+        count = max(5, calls // self.seldom)
+        cpu, start = processes.cpu(os.getpid()), time.perf_counter()
+        for _ in range(count):
+            await self.call()
+        taken = time.perf_counter() - start
+        await asyncio.sleep(0.5)  # what is done behind the last call belongs to it
+        self.in_a_row = count, taken, processes.cpu(os.getpid()) - cpu
+
+    def row(self) -> dict[str, object]:
+        ordered = sorted(self.times)
+        count, taken, cpu = self.in_a_row
+        return {
+            "way": self.name,
+            "p50_ms": round(statistics.median(ordered) * 1e3, 2),
+            "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 2),
+            "calls_per_second": round(count / taken, 1),
+            "cpu_ms": round(cpu / count * 1e3, 2),
+        }
 
 
-async def _jailed(calls: int) -> tuple[str, Times]:
-    jail = Jail("sandbox_guest", children=4, minimum=Level.DEGRADED, folders=[str(HERE)])
-    found = await jail.start()
-    times = []
-    try:
-        for number in range(calls + WARM_UP):
-            start = time.perf_counter()
-            verdict = await jail.run("run", SOURCE, limits=Limits())
-            if number >= WARM_UP:
-                times.append(time.perf_counter() - start)
-            assert verdict.body == EXPECTED, verdict
-    finally:
-        await jail.stop()
-    return found.level, times
+def value_of(answer: bytes) -> Any:
+    return json.loads(answer)["value"]
 
 
-# ---- a bare server that forks per call -----------------------------------------------------------
+# ---- the pool ------------------------------------------------------------------------------------
 
 
-def _serve_bare(listening: socket.socket) -> None:
-    while True:
-        asked, _ = listening.accept()
-        if os.fork() == 0:
-            asked.sendall(guest.serve("run", asked.recv(1 << 16), None))
-            os._exit(0)
-        asked.close()
-        os.wait()
+class Pool:
+    """The pool's executor, as a runtime would use it."""
+
+    def __init__(self, children: int) -> None:
+        self.runner = Runner(children=children, memory=children * 128 * MEBIBYTE, minimum=Level.DEGRADED)
+        self.executor = SandboxExecutor(self.runner)
+
+    def attempt(self, source: str, arguments: dict[str, Any]) -> Attempt:
+        tool = PinnedTool(binding=SandboxBinding(code=source))
+        now = SYSTEM.now()
+        call = Call(
+            call_id=ids.new_id(),
+            org="default",
+            tool="t",
+            version=1,
+            pool="sandbox",
+            gateway="g",
+            principal="p",
+            arguments=arguments,
+            body_hash="h",
+            accepted_at=now,
+            deadline=now + 300,
+            timeout=30.0,
+        )
+        return Attempt(
+            call=call,
+            tool=tool,
+            plan=self.executor.prepare(tool),
+            number=1,
+            ends_at=SYSTEM.monotonic() + 60,
+            clock=SYSTEM,
+            get_secret=lambda org, name: None,
+        )
+
+    async def call(self) -> Any:
+        return value(await self.executor.run(self.attempt(guest.SOURCE, guest.PARAMETERS)))
 
 
-@contextmanager
-def _bare() -> Iterator[Callable[[], bytes]]:
+def value(finished: Finished) -> Any:
+    assert finished.error is None, finished.error
+    assert finished.result is not None
+    assert isinstance(finished.result.structured, msgspec.Raw)
+    return msgspec.json.decode(finished.result.structured)
+
+
+async def held(pool: Pool) -> dict[str, float]:
+    """Memory of this process, and of all that are the pool's, while calls that hold something are under way."""
+    before = processes.pss(os.getpid())
+    running = [asyncio.create_task(pool.executor.run(pool.attempt(HOLDS, {"seconds": 20.0}))) for _ in range(AT_ONCE)]
+    await asyncio.sleep(15)
+    own = processes.pss(os.getpid())
+    ends = [value(await each) for each in running]
+    assert ends == [20_000] * AT_ONCE
+    return {"before_mib": round(before / MEBIBYTE, 1), "at_once_mib": round(own / MEBIBYTE, 1)}
+
+
+# ---- the others ----------------------------------------------------------------------------------
+
+
+async def in_this_process(payload: bytes) -> Any:
+    return value_of(guest.run(payload))
+
+
+def start_bare(stack: AsyncExitStack) -> str:
+    """Starts the bare server; returns the name of its socket."""
     listening = socket.socket(socket.AF_UNIX)
+    stack.callback(listening.close)
     listening.bind(b"\0toolyard-bench-%d" % os.getpid())
     listening.listen()
-    server = os.fork()
-    if server == 0:
-        _serve_bare(listening)
-
-    def call() -> bytes:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(listening.getsockname())
-            asking.sendall(SOURCE)
-            return asking.recv(1 << 16)
-
-    try:
-        yield call
-    finally:
-        os.kill(server, 9)
-        os.waitpid(server, 0)
-        listening.close()
+    command = [sys.executable, str(HERE / "sandbox_bare.py"), str(listening.fileno())]
+    server = subprocess.Popen(command, pass_fds=[listening.fileno()])
+    stack.callback(server.wait)
+    stack.callback(server.kill)
+    name: str = listening.getsockname()
+    return name
 
 
-# ---- multiprocessing, and a cold interpreter ------------------------------------------------------
+async def by_bare_fork(name: str, payload: bytes) -> Any:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(name)
+        bare.send(asking, payload)
+        return value_of(bare.receive(asking))
 
 
-def _by_forkserver() -> bytes:
+async def by_forkserver(payload: bytes) -> Any:
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
-    process = context.Process(target=guest.work, args=(theirs, SOURCE))
+    process = context.Process(target=guest.work, args=(theirs, payload))
     process.start()
     answer = ours.recv_bytes()
     process.join()
-    return answer
+    process.close()
+    return value_of(answer)
 
 
-def _cold() -> bytes:
+async def cold(payload: bytes) -> Any:
     command = [sys.executable, "-I", "-c", COLD, str(HERE)]
-    return subprocess.run(command, input=SOURCE, stdout=subprocess.PIPE, check=True).stdout
+    done = await asyncio.to_thread(subprocess.run, command, input=payload, stdout=subprocess.PIPE, check=True)
+    return value_of(done.stdout)
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
-def _row(name: str, times: Times) -> dict[str, object]:
-    ordered = sorted(times)
-    return {
-        "way": name,
-        "p50_ms": round(statistics.median(ordered) * 1e3, 2),
-        "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 2),
-        "calls_per_second": round(len(times) / sum(times), 1),
-    }
+async def measure(calls: int) -> tuple[list[dict[str, object]], dict[str, float]]:
+    payload = guest.payload()
+    async with AsyncExitStack() as stack:
+        pool = Pool(8)
+        await pool.executor.open()
+        stack.push_async_callback(pool.executor.close)
+        server = start_bare(stack)
+        level = pool.executor.standing().details["isolation"]
+        ways = [
+            Way("in this process, the language alone", lambda: in_this_process(payload)),
+            Way(f"the pool, isolation {level}", pool.call),
+            Way("a bare fork per call, nothing around it", lambda: by_bare_fork(server, payload)),
+            Way("multiprocessing, forkserver", lambda: by_forkserver(payload), seldom=2),
+            Way("a cold interpreter, subprocess.run", lambda: cold(payload), seldom=25),
+        ]
+        for turn in range(-WARM_UP, calls):
+            for way in ways:
+                if turn % way.seldom == 0:
+                    taken = await way.take_a_turn()
+                    way.times.extend([taken] if turn >= 0 else [])
+        for way in ways:
+            await way.without_a_pause(calls)
+    crowd = Pool(AT_ONCE)
+    await crowd.executor.open()
+    try:
+        memory = await held(crowd)
+    finally:
+        await crowd.executor.close()
+    return [way.row() for way in ways], memory
 
 
 def main() -> None:
-    """Measures one way after the other, and prints them side by side."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("calls", type=int, nargs="?", default=300)
+    """Measures, and prints the ways side by side."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("calls", type=int, nargs="?", default=500)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     args = parser.parse_args()
-    with _bare() as call:
-        bare = _row("a bare fork per call, without any layer", _timed(call, args.calls))
-    level, times = asyncio.run(_jailed(args.calls))
-    os.environ["PYTHONPATH"] = str(HERE)  # its server looks nowhere else for what it loads beforehand
+    os.environ["PYTHONPATH"] = str(HERE)  # the forkserver looks nowhere else for what it loads beforehand
     multiprocessing.set_forkserver_preload(["sandbox_guest"])
     del sys.modules["__main__"].__file__  # else each of its processes would load this program first
-    rows = [
-        _row(f"the jail, level {level}", times),
-        bare,
-        _row("multiprocessing, forkserver", _timed(_by_forkserver, max(20, args.calls // 3))),
-        _row("a cold interpreter, subprocess.run", _timed(_cold, max(20, args.calls // 10))),
-    ]
+    rows, memory = asyncio.run(measure(args.calls))
     if args.json:
-        print("\n".join(map(json.dumps, rows)))
+        print("\n".join(map(json.dumps, [*rows, memory])))
         return
-    print(f"{'way':42} {'p50 ms':>8} {'p99 ms':>8} {'calls/s':>8}")
+    print(f"{'way':42} {'p50 ms':>8} {'p99 ms':>8} {'calls/s':>8} {'CPU ms':>8}")
     for row in rows:
-        print(f"{row['way']:42} {row['p50_ms']:>8} {row['p99_ms']:>8} {row['calls_per_second']:>8}")
+        print(f"{row['way']:42} {row['p50_ms']:>8} {row['p99_ms']:>8} {row['calls_per_second']:>8} {row['cpu_ms']:>8}")
+    told = f"{AT_ONCE} calls at once: {memory['at_once_mib']} MiB in all processes, {memory['before_mib']} before"
+    print(told)
 
 
 if __name__ == "__main__":

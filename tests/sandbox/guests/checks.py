@@ -11,6 +11,10 @@ def preload() -> None:
     """Nothing."""
 
 
+def warm() -> None:
+    """Nothing."""
+
+
 def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     match json.loads(payload)["source"]:
         case "sleep":

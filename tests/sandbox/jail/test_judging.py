@@ -25,6 +25,12 @@ def test_an_answer_is_one_whatever_became_of_the_child():
     assert found.usage == Usage(cpu=0.5, peak=4000, output=2, requests=3)
 
 
+@pytest.mark.parametrize(("before", "counted"), [(0.2, 0.3), (0.0, 0.5), (0.6, 0.0)])
+def test_what_a_child_used_before_it_was_asked_is_not_counted(before: float, counted: float):
+    found = judge(Ending("answered"), died(0), LIMITS, BASE, before)
+    assert found.usage.cpu == pytest.approx(counted)
+
+
 @pytest.mark.parametrize(
     ("status", "cpu", "how", "number", "says"),
     [

@@ -24,6 +24,10 @@ def preload() -> None:
 LOADED: list[object] = []
 
 
+def warm() -> None:
+    """Nothing."""
+
+
 def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     if operation == "check":
         source = json.loads(payload)["source"]

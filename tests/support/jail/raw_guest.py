@@ -40,6 +40,10 @@ def preload() -> None:
 LOADED: list[object] = []
 
 
+def warm() -> None:
+    """Nothing."""
+
+
 def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     """Executes the payload's source as `operation` says.
 

@@ -1,4 +1,4 @@
-"""A child's life: born from the server, locked before anything is asked of it, one request, and the end.
+"""A child's life: born from the server, locked and warmed before anything is asked of it, one request, and the end.
 
 Up to `BEGUN` all that runs here is ours. From then on the guest may be anything: nothing that happens here is trusted
 any more.
@@ -29,6 +29,9 @@ class Guest(Protocol):
 
     def preload(self) -> None:
         """Called once, in the server: import all that could be imported later, when no file can be opened any more."""
+
+    def warm(self) -> None:
+        """Called once in each child, which is locked by then: do beforehand what would be done at each request."""
 
     def serve(self, operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         """Called once, in a locked child: do what is asked, and return the answer."""
@@ -62,6 +65,7 @@ def live(channel: int, walls: Walls, birth: Birth, guest: Guest) -> NoReturn:
     try:
         arrive(channel, walls)
         confine(walls)
+        guest.warm()
         wire.send(Kind.READY)
         _serve(birth, guest)
     except wire.Ended:

@@ -55,6 +55,10 @@ class Child:
         self._pidfd: int | None = pidfd
         self.died: asyncio.Future[Died | None] = asyncio.get_running_loop().create_future()
 
+    def cpu(self) -> float:
+        """CPU seconds up to now; 0 if it has ended already."""
+        return usage.cpu_so_far(self.pid)
+
     def used(self) -> tuple[float, int] | None:
         """CPU seconds and the peak of resident bytes up to now; None if it has ended already."""
         found = usage.so_far(self.pid)

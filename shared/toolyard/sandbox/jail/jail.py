@@ -113,15 +113,17 @@ class Jail:
     async def _in_child(
         self, child: Child, channel: Channel, operation: str, payload: bytes, limits: Limits, answer: Answer | None
     ) -> Verdict:
+        born = child.cpu()
         try:
             ending = await converse(channel, operation, payload, limits, answer)
             used = child.used()
         finally:
             child.discard()
         if ending.how is not None and used is not None:
-            return judge(ending, Died(child.serial, 0, *used), limits, child.base_memory)
+            return judge(ending, Died(child.serial, 0, *used), limits, child.base_memory, born)
         await asyncio.wait({child.died}, timeout=_SECONDS_TO_DIE)
-        return judge(ending, child.died.result() if child.died.done() else None, limits, child.base_memory)
+        died = child.died.result() if child.died.done() else None
+        return judge(ending, died, limits, child.base_memory, born)
 
     def _give_back(self, child: Child | None, memory: int) -> None:
         """The memory of a run is free when its process is gone, not when it is told to go."""

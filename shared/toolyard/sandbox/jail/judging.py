@@ -12,7 +12,7 @@ from toolyard.sandbox.jail.runs import How, Limits, Usage, Verdict
 _NEARLY: Final = 0.95
 
 
-def judge(ending: Ending, died: Died | None, limits: Limits, base_memory: int) -> Verdict:
+def judge(ending: Ending, died: Died | None, limits: Limits, base_memory: int, base_cpu: float = 0.0) -> Verdict:
     """The verdict on a run.
 
     Args:
@@ -20,11 +20,13 @@ def judge(ending: Ending, died: Died | None, limits: Limits, base_memory: int) -
         died: what the kernel counted; None if the fork server ended before it could tell.
         limits: what the run was allowed.
         base_memory: bytes that a child has resident before it is asked anything.
+        base_cpu: seconds that it had used by then.
     """
     usage = Usage(output=len(ending.body), requests=ending.requests)
     if died is not None:
         peak = max(0, died.peak - base_memory)
-        usage = Usage(cpu=died.cpu, peak=peak, output=len(ending.body), requests=ending.requests)
+        cpu = max(0.0, died.cpu - base_cpu)
+        usage = Usage(cpu=cpu, peak=peak, output=len(ending.body), requests=ending.requests)
     if ending.how is not None:
         return Verdict(how=ending.how, body=ending.body, reason=ending.reason, usage=usage)
     how, number, reason = _silence(died, limits)

@@ -42,7 +42,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     """What a run used, as the kernel counted it. All zero in a run whose fork server died with it.
 
     Attributes:
-        cpu: seconds, being born and locked included (about a millisecond).
+        cpu: seconds since it was asked; being born, locked and warmed is not counted.
         peak: bytes resident at most, beyond what a child has before it does anything.
         output: bytes of the answer.
         requests: how many of its requests were answered.

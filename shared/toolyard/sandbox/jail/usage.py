@@ -16,6 +16,13 @@ def so_far(pid: int) -> tuple[float, int] | None:
     return None
 
 
+def cpu_so_far(pid: int) -> float:
+    """Seconds of CPU time; 0 if the process has ended."""
+    with contextlib.suppress(OSError):
+        return time.clock_gettime(_clock(pid))
+    return 0.0
+
+
 def _clock(pid: int) -> int:
     """The kernel's clock of a process (`clock_getcpuclockid` makes the same of a pid)."""
     return (~pid << 3) | 2

@@ -1,4 +1,4 @@
-"""The door of this package: what the jail calls in its fork server (`preload`) and once in each child (`serve`).
+"""The door of this package: what the jail calls in its fork server (`preload`) and in each child (`warm`, `serve`).
 
 Whatever a tool does, `serve` answers; the bytes of its answer are the last thing that the child does.
 """
@@ -13,17 +13,19 @@ import msgspec
 from toolyard.sandbox.language.checking import check
 from toolyard.sandbox.language.facades.web import Asking
 from toolyard.sandbox.language.failures import failure_of, shortened
-from toolyard.sandbox.language.preloading import SAMPLE, load
+from toolyard.sandbox.language.preloading import ORDINARY, SAMPLE, load
 from toolyard.sandbox.language.printing import Printer
 from toolyard.sandbox.language.running import Given, run
 from toolyard.sandbox.language.values import NotJSON, TooLarge, as_json
 
-__all__ = ["preload", "serve"]
+__all__ = ["preload", "serve", "warm"]
 
 #: Memory that is given back when it ran out, so that there is some to say so. It is there before children are forked:
 #: to touch that much in each of them would take longer than most tools.
 _RESERVE: Final[list[bytes]] = []
 _RESERVED: Final = 1_048_576
+#: What `warm` runs.
+_WARMING: Final[list[bytes]] = []
 _LENGTH: Final = 4
 #: As often Python runs a function until it has found its fastest way through it.
 _SAMPLES: Final = 10
@@ -60,9 +62,20 @@ def preload() -> None:
     load()
     _RESERVE.append(bytes(_RESERVED))
     for _ in range(_SAMPLES):
-        checked = json.loads(serve("check", msgspec.json.encode(_Check(SAMPLE)), _refuse))
-        header = msgspec.json.encode(_Run(allowed_imports=["dataclasses", "enum", "typing"]))
-        serve("run", len(header).to_bytes(_LENGTH) + header + base64.b64decode(checked["code"]), _refuse)
+        for source in (SAMPLE, ORDINARY):
+            _WARMING[:] = [_payload(source)]
+            warm()
+
+
+def warm() -> None:
+    """Run something ordinary, so that what it touches is there when a request comes."""
+    serve("run", _WARMING[0], _refuse)
+
+
+def _payload(source: str) -> bytes:
+    checked = json.loads(serve("check", msgspec.json.encode(_Check(source)), _refuse))
+    header = msgspec.json.encode(_Run(parameters={"text": "One tool, 2 words."}))
+    return len(header).to_bytes(_LENGTH) + header + base64.b64decode(checked["code"])
 
 
 def _refuse(question: bytes) -> bytes:

@@ -35,6 +35,22 @@ def execute_tool(parameters, context):
             return "{:>5.1f}".format(1.5)
 """
 
+#: A tool that does a little of what most tools do. Each child runs it before its request comes: the memory that this
+#: writes to is the child's own then, and no longer has to be copied while somebody waits.
+ORDINARY: Final = """
+import datetime, json, re
+
+def execute_tool(parameters, context):
+    seen = {}
+    for word in re.findall("[a-z]+|[0-9]+", parameters["text"].lower()):
+        seen[word] = seen.get(word, 0)
+        seen[word] += 1
+    text = json.dumps({"words": sorted(seen.items()), "share": round(len(seen) / 7, 2)})
+    at = datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC) + datetime.timedelta(days=1)
+    print(f"{at.isoformat()}: {len(text)} letters")
+    return {"success": True, "message": ", ".join(seen), "data": json.loads(text)}
+"""
+
 
 def load() -> None:
     """Import and read it all; once, in the fork server."""

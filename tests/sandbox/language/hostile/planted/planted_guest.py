@@ -17,6 +17,11 @@ def preload() -> None:
         place.__dict__["PLANTED"] = MARK
 
 
+def warm() -> None:
+    """As the guest does."""
+    guest.warm()
+
+
 def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     """As the guest does."""
     return guest.serve(operation, payload, ask)
