@@ -1,7 +1,8 @@
-"""Many runs, with murder among them: ``python -m tests.sandbox.soak [runs] [kills] [servers]``.
+"""Many runs, with murder among them: ``python -m tests.sandbox.soak [runs] [kills] [servers] [--jail]``.
 
-Children and fork servers are killed at random while runs are under way. Every run must end: answered, or as the crash
-that was done to it; and neither descriptors, nor processes, nor memory may grow.
+Children and fork servers are killed at random while runs are under way: calls through the pool's executor, or with
+``--jail`` runs of a raw guest. Every run must end: as it would by itself, or as the crash that was done to it; and
+neither descriptors, nor processes, nor memory may grow.
 """
 
 import argparse
@@ -16,18 +17,87 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+from tests.integration.executors.sandboxes import Sandbox, sandboxed
 from tests.support import leash
 from tests.support.jail.yard import GUESTS
 from tests.support.waiting import async_wait_until
 
-from toolyard.sandbox.jail.jail import Jail, Limits, Verdict
+from toolyard.sandbox.jail.jail import Jail, Limits
 
 AT_A_TIME = 4
 WARM_UP = 200
 LIMITS = Limits(wall=30.0, cpu=10.0, memory=64 << 20)
-SOURCES = (b"result = sum(range(1000))", b"result = 'x' * 1000", b"1/0", b"x = bytearray(1 << 30)")
-EXPECTED = ("answered", "answered", "crashed", "out_of_memory")
+
+
+class Subject(Protocol):
+    """What is made to run, again and again."""
+
+    jail: Jail
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def run(self, number: int) -> tuple[str, str, bool]:
+        """One run: how it should end, how it ended, and whether that is explained by a murder."""
+
+
+class Raw:
+    """Runs of a raw guest, in the jail itself."""
+
+    KINDS = (
+        (b"result = sum(range(1000))", "answered"),
+        (b"result = 'x' * 1000", "answered"),
+        (b"1/0", "crashed"),
+        (b"x = bytearray(1 << 30)", "out_of_memory"),
+    )
+
+    def __init__(self, renew_after: int) -> None:
+        self.jail = Jail("raw_guest", children=AT_A_TIME, folders=[GUESTS], renew_after=renew_after)
+
+    async def start(self) -> None:
+        await self.jail.start()
+
+    async def stop(self) -> None:
+        await self.jail.stop()
+
+    async def run(self, number: int) -> tuple[str, str, bool]:
+        source, expected = self.KINDS[number % len(self.KINDS)]
+        verdict = await self.jail.run("run", source, limits=LIMITS)
+        killed = verdict.how == "lost" or (verdict.how == "crashed" and verdict.signal == signal.SIGKILL)
+        return expected, verdict.how, killed
+
+
+class Calls:
+    """Calls of sandboxed tools, through the pool's executor."""
+
+    TOOLS = (
+        (sandboxed("print('n')", "return sum(range(1000))"), "succeeded"),
+        (sandboxed("import re", "return {'key': os.environ['KEY']}", environment_variables=("KEY",)), "succeeded"),
+        (sandboxed("return 1 / 0"), "tool_error"),
+        (sandboxed("return 'x' * 10**9", memory_limit_mb=32), "resource_exhausted"),
+    )
+
+    def __init__(self, renew_after: int) -> None:
+        self._sandbox = Sandbox(children=AT_A_TIME)
+        self.jail = self._sandbox.jail
+        self.jail._pool._renew_after = renew_after
+
+    async def start(self) -> None:
+        await self._sandbox.executor.open()
+
+    async def stop(self) -> None:
+        await self._sandbox.executor.close()
+
+    async def run(self, number: int) -> tuple[str, str, bool]:
+        tool, expected = self.TOOLS[number % len(self.TOOLS)]
+        finished = await self._sandbox.run(tool, secrets={"KEY": f"secret {number}"})
+        if finished.error is None:
+            return expected, "succeeded", False
+        killed = finished.error.code == "resource_exhausted" and finished.error.retryable
+        return expected, finished.error.code, killed
 
 
 @dataclass
@@ -56,10 +126,11 @@ class Outcome:
     servers: int
 
 
-async def soak(runs: int, *, kills: int, servers: int) -> Outcome:
+async def soak(kind: Callable[[int], Subject], runs: int, *, kills: int, servers: int) -> Outcome:
     """Makes so many runs; kills so many children, and so many fork servers, in between."""
-    jail = Jail("raw_guest", children=AT_A_TIME, folders=[GUESTS], renew_after=max(500, runs // 20))
-    await jail.start()
+    subject = kind(max(500, runs // 20))
+    jail = subject.jail
+    await subject.start()
     chance = random.Random(1)
     ends: collections.Counter[str] = collections.Counter()
     lost: list[str] = []
@@ -67,11 +138,10 @@ async def soak(runs: int, *, kills: int, servers: int) -> Outcome:
 
     async def worker(numbers: range) -> None:
         for number in numbers:
-            kind = number % len(SOURCES)
-            verdict = await jail.run("run", SOURCES[kind], limits=LIMITS)
-            ends[f"{EXPECTED[kind]} -> {verdict.how}"] += 1
-            if not _explained(verdict, EXPECTED[kind]):
-                lost.append(f"{EXPECTED[kind]}: {verdict}")
+            expected, ended, killed = await subject.run(number)
+            ends[f"{expected} -> {ended}"] += 1
+            if ended != expected and not killed:
+                lost.append(f"{expected}: {ended}")
 
     async def murderer() -> None:
         victims = ["child"] * kills + ["server"] * servers
@@ -87,20 +157,15 @@ async def soak(runs: int, *, kills: int, servers: int) -> Outcome:
 
     try:
         await everything(WARM_UP)
-        before = await _size(jail)
+        before = await _size(subject)
         ends.clear()
         start = time.monotonic()
         await asyncio.gather(everything(runs), murderer())
         seconds = time.monotonic() - start
-        after = await _size(jail)
+        after = await _size(subject)
     finally:
-        await jail.stop()
+        await subject.stop()
     return Outcome(ends, lost, before, after, seconds, len(seen - {0}))
-
-
-def _explained(verdict: Verdict, expected: str) -> bool:
-    killed = verdict.how == "lost" or (verdict.how == "crashed" and verdict.signal == signal.SIGKILL)
-    return verdict.how == expected or killed
 
 
 def _kill(jail: Jail, victim: str, chance: random.Random) -> None:
@@ -118,11 +183,11 @@ def _server(jail: Jail) -> int:
     return (jail._pool._server.pid or 0) if jail._pool._server else 0
 
 
-async def _size(jail: Jail) -> Size:
-    """Measured in a quiet moment: the children that were ordered are there, and old servers are gone."""
-    await jail.run("echo", b"x", limits=LIMITS)
-    await _until(lambda: _whole(jail), every=0.05)
-    server = _server(jail)
+async def _size(subject: Subject) -> Size:
+    """Measured in a quiet moment: all children wait, and old servers are gone."""
+    await subject.run(0)
+    await _until(lambda: _whole(subject.jail), every=0.05)
+    server = _server(subject.jail)
     return Size(_descriptors(), len(leash.members(server)), _resident(os.getpid()), _resident(server))
 
 
@@ -139,7 +204,7 @@ def _reached(ends: collections.Counter[str], due: int) -> bool:
 
 def _whole(jail: Jail) -> bool:
     pool = jail._pool
-    return pool._server is not None and not (pool._server.ordered or pool._retired or pool._endings)
+    return len(pool._ready) == AT_A_TIME + 1 and not (pool._retired or pool._endings)
 
 
 def _descriptors() -> int:
@@ -156,8 +221,9 @@ def main() -> None:
     parser.add_argument("runs", type=int, nargs="?", default=20_000)
     parser.add_argument("kills", type=int, nargs="?", default=200)
     parser.add_argument("servers", type=int, nargs="?", default=5)
+    parser.add_argument("--jail", action="store_true")
     args = parser.parse_args()
-    outcome = asyncio.run(soak(args.runs, kills=args.kills, servers=args.servers))
+    outcome = asyncio.run(soak(Raw if args.jail else Calls, args.runs, kills=args.kills, servers=args.servers))
     print(f"{outcome.ends.total()} runs in {outcome.seconds:.0f} s, {outcome.servers} fork servers")
     for way, count in sorted(outcome.ends.items()):
         print(f"  {way:30} {count}")

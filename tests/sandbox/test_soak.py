@@ -1,12 +1,16 @@
 """The short form of the soak: nothing is lost and nothing grows, whoever dies."""
 
-from tests.sandbox.soak import AT_A_TIME, soak
+from collections.abc import Callable
+
+import pytest
+from tests.sandbox.soak import AT_A_TIME, Calls, Raw, Subject, soak
 
 RUNS = 1_000
 
 
-async def test_no_run_is_lost_and_nothing_grows_whoever_dies():
-    outcome = await soak(RUNS, kills=30, servers=3)
+@pytest.mark.parametrize("kind", [Raw, Calls])
+async def test_no_run_is_lost_and_nothing_grows_whoever_dies(kind: Callable[[int], Subject]):
+    outcome = await soak(kind, RUNS, kills=30, servers=3)
 
     assert outcome.lost == []
     assert outcome.ends.total() == RUNS
