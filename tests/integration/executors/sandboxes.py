@@ -29,10 +29,10 @@ def sandboxed(*lines: str, contexts: tuple[str, ...] = (), **binding: Any) -> Pi
 
 
 class Sandbox:
-    """An open executor, and the attempts that it runs. ``guest`` is another one than that of the language."""
+    """An executor, and the attempts that it runs. ``guest`` is another one than that of the language."""
 
-    def __init__(self, *, guest: str | None = None, children: int = 2, **options: Any) -> None:
-        hostile = {} if guest is None else {"guest": guest, "folders": [GUESTS]}
+    def __init__(self, *, guest: str | None = None, folder: str = GUESTS, children: int = 2, **options: Any) -> None:
+        hostile = {} if guest is None else {"guest": guest, "folders": [folder]}
         self.runner = Runner(children=children, memory=MEMORY, minimum=Level.DEGRADED, **hostile)  # type: ignore[arg-type]
         self.executor = SandboxExecutor(self.runner, **{"allow": AllowList.parse("127.0.0.1")} | options)
 

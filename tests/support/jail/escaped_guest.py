@@ -1,7 +1,7 @@
 """A guest whose tools have already left the language: their source is run as it is, behind the walls alone.
 
 It speaks as `toolyard.sandbox.language.guest` does, and runs in locked children only. A tool of it sets `answer`, the
-bytes of its answer, or `value`.
+bytes of its answer, or `value` or `result`, which is answered as a value.
 """
 
 import base64
@@ -33,10 +33,11 @@ def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> byte
         source = json.loads(payload)["source"]
         return json.dumps({"problems": [], "code": base64.b64encode(source.encode()).decode()}).encode()
     end = 4 + int.from_bytes(payload[:4])
-    names: dict[str, object] = {"ask": ask, "os": os, "sys": sys, "gc": gc, "json": json}
+    names: dict[str, object] = {"ask": ask, "os": os, "sys": sys, "gc": gc, "json": json, "base64": base64}
     names["given"] = json.loads(payload[4:end])
     exec(payload[end:], names)
     answer = names.get("answer")
     if isinstance(answer, bytes):
         return answer
-    return json.dumps({"kind": "value", "value": names.get("value"), "prints": "", "requests": 0}).encode()
+    value = json.dumps(names.get("value", names.get("result")), default=repr)
+    return b'{"kind":"value","value":' + value.encode() + b',"prints":"","requests":0}'
