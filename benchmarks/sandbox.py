@@ -8,8 +8,8 @@ Each call is the same tool: two imports, a count of words, JSON out. Five ways t
 - `multiprocessing` with its forkserver, a process for each call;
 - a cold interpreter for each call.
 
-First one caller makes one call of each way in turn: so long does a call take, and whatever else the machine does hits
-all ways alike. Then each way alone makes one call after the other without a pause: so many are done in a second, at so
+First one caller makes one call of each way in turn, with a pause after each, in which what it left to do is done: so
+long does a call take, and whatever else the machine does hits all ways alike. Then each way alone makes one call after the other without a pause: so many are done in a second, at so
 much CPU time of all processes. Then fifty calls are held in the pool at once, and the memory of its processes is read.
 """
 
@@ -47,6 +47,8 @@ from toolyard_executors.kinds.sandbox import SandboxExecutor
 HERE = Path(__file__).resolve().parent
 WARM_UP = 10
 AT_ONCE = 50
+#: Seconds; forking another child and locking it takes a few milliseconds.
+PAUSE = 0.015
 MEBIBYTE = 1 << 20
 COLD = """
 import sys
@@ -240,6 +242,7 @@ async def measure(calls: int) -> tuple[list[dict[str, object]], dict[str, float]
             for way in ways:
                 if turn % way.seldom == 0:
                     taken = await way.take_a_turn()
+                    await asyncio.sleep(PAUSE)
                     way.times.extend([taken] if turn >= 0 else [])
         for way in ways:
             await way.without_a_pause(calls)
