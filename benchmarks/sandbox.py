@@ -9,8 +9,9 @@ Each call is the same tool: two imports, a count of words, JSON out. Five ways t
 - a cold interpreter for each call.
 
 First one caller makes one call of each way in turn, with a pause after each, in which what it left to do is done: so
-long does a call take, and whatever else the machine does hits all ways alike. Then each way alone makes one call after the other without a pause: so many are done in a second, at so
-much CPU time of all processes. Then fifty calls are held in the pool at once, and the memory of its processes is read.
+long does a call take, and whatever else the machine does hits all ways alike. Then each way alone makes one call after
+the other without a pause: so many are done in a second, at so much CPU time of all processes. Then fifty calls are held
+in the pool at once, and the memory of its processes is read.
 """
 
 import argparse
