@@ -28,7 +28,7 @@ install: $(STAMP) ## Make the environment from the lock, and nothing else
 ## -- prove it -------------------------------------------------------------------------------
 test: $(STAMP) ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
 	@$(if $(COVERAGE),$(BIN)/python -m coverage erase)
-	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(JOBS) --dist loadfile tests/unit tests/integration tests/e2e
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
 	@$(if $(COVERAGE),$(BIN)/python -m coverage combine --quiet)
 	@$(if $(COVERAGE),$(BIN)/python -m coverage report)
 
@@ -44,8 +44,8 @@ test-integration: $(STAMP) ## Run the tests against a real broker and real datab
 test-e2e: $(STAMP) ## Run the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e
 
-prove: $(STAMP) ## Break the system in a dozen ways, explore the claim protocol, and attack the sandbox from within, about three minutes
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/chaos tests/model tests/sandbox
+prove: $(STAMP) ## Load the system, break it in a dozen ways, explore the claim protocol, and attack the sandbox from within, about four minutes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/load tests/chaos tests/model tests/sandbox
 
 chaos: $(STAMP) ## Break everything on purpose, about half an hour, and print the table (a seed is printed)
 	@$(BIN)/python -m tests.chaos.run
