@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from toolyard.sandbox.jail.conversation import Answer
-from toolyard.sandbox.jail.jail import Isolation, Jail, Level, Limits, ServerLost, Verdict
+from toolyard.sandbox.jail.jail import Isolation, Jail, Level, Limits, NoPlace, ServerLost, Verdict
 from toolyard.sandbox.telling import Checked, Problem, Told, Untrue, checked_of, room_for, told_of
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Job",
     "Level",
     "Limits",
+    "NoPlace",
     "Problem",
     "Runner",
     "ServerLost",
@@ -104,7 +105,7 @@ class Runner:
         """Start the processes, if they do not run yet; returns what stands between a tool and the machine.
 
         Raises:
-            SettingsError: less than ``minimum``; says which wall is missing, and what to do.
+            SettingsError: less than ``minimum``, or too few descriptors for the children; says what to do.
             ServerLost: they did not come up.
         """
         async with self._starting:
@@ -157,8 +158,8 @@ class Runner:
 
         Raises:
             ValueError: its memory limit is more than `memory`.
-            ServerLost: the tool was not run.
-            Exception: what ``answer`` raised.
+            ServerLost: the tool was not run; `NoPlace` where others took its place for too long.
+            Exception: what ``answer`` raised. `Untrue` is none: the verdict is ``broke_protocol``.
         """
         limits = msgspec.structs.replace(limits, output=room_for(job.output, job.prints), requests=job.requests)
         self.runs += 1

@@ -12,6 +12,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from toolyard.sandbox.jail.frames import Untrue
+
+__all__ = ["MAX_DEPTH", "Checked", "Code", "Problem", "Told", "Untrue", "checked_of", "room_for", "told_of"]
+
 #: Levels of lists and dicts in a value.
 MAX_DEPTH: Final = 100
 #: Bytes that the guest adds to what was printed where it did not keep all, and those of everything else that it says
@@ -27,10 +31,6 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 _Text = Annotated[str, Meta(max_length=4_096)]
 _Place = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-
-
-class Untrue(ValueError):  # noqa: N818
-    """An answer that no honest guest gives; says what is wrong with it, and nothing of its text."""
 
 
 class Problem(Struct, frozen=True):

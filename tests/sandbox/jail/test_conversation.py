@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolyard.sandbox.jail.conversation import Channel, Ending, NotBegun, converse, readiness
-from toolyard.sandbox.jail.frames import Incoming, Kind, Request, frame, read_request
+from toolyard.sandbox.jail.frames import Incoming, Kind, Request, Untrue, frame, read_request
 from toolyard.sandbox.jail.runs import Limits
 
 LIMITS = Limits(wall=20.0, cpu=1.5, memory=4096, output=10, requests=2, question=5)
@@ -199,3 +199,24 @@ async def test_a_child_is_ready_when_it_says_so(ends: tuple[Channel, Other]):
 
     other.end.close()
     assert not await readiness(channel)
+
+
+async def test_what_has_not_begun_in_its_time_was_never_begun(ends: tuple[Channel, Other]):
+    channel, _ = ends
+
+    with pytest.raises(NotBegun):
+        await converse(channel, "run", b"", Limits(wall=0.05), None)
+
+
+async def test_a_question_that_no_guest_asks_is_the_end_and_what_was_answered_is_known(ends: tuple[Channel, Other]):
+    channel, other = ends
+    other.say(BEGUN, frame(Kind.ASK, b"a"), frame(Kind.ASK, b"b"))
+
+    async def answer(question: bytes) -> bytes:
+        if question == b"b":
+            raise Untrue("no question of a guest")
+        return question
+
+    ending = await converse(channel, "run", b"", LIMITS, answer)
+
+    assert ending == Ending("broke_protocol", reason="no question of a guest", requests=1)

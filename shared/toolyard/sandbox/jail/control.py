@@ -13,6 +13,7 @@ _ORDER: Final = struct.Struct("!cI")
 _BORN: Final = struct.Struct("!cQI")
 _DIED: Final = struct.Struct("!cQidQ")
 _BARREN: Final = struct.Struct("!cI")
+_ALIVE: Final = struct.Struct("!c")
 
 #: Longer than any message.
 LONGEST: Final = 64 << 10
@@ -69,7 +70,11 @@ class Barren(NamedTuple):
     error: int
 
 
-Message = Report | Order | Born | Died | Barren
+class Alive(NamedTuple):
+    """A question of the worker's, and the server's answer to it: it is there, and does what it is told."""
+
+
+Message = Report | Order | Born | Died | Barren | Alive
 
 
 def pack(message: Message) -> bytes:
@@ -85,6 +90,8 @@ def pack(message: Message) -> bytes:
             return _DIED.pack(b"D", *message)
         case Barren():
             return _BARREN.pack(b"N", *message)
+        case Alive():
+            return _ALIVE.pack(b"A")
 
 
 def unpack(data: bytes) -> Message:
@@ -108,4 +115,5 @@ _FORMS: Final[dict[bytes, tuple[struct.Struct, Any]]] = {
     b"B": (_BORN, Born),
     b"D": (_DIED, Died),
     b"N": (_BARREN, Barren),
+    b"A": (_ALIVE, Alive),
 }

@@ -8,9 +8,10 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
-from toolyard.sandbox.jail.frames import Frame, Incoming, Kind, Request, UnexpectedFrame, frame, request_body
+from toolyard.sandbox.jail.frames import Frame, Incoming, Kind, Request, UnexpectedFrame, Untrue, frame, request_body
 from toolyard.sandbox.jail.runs import How, Limits
 
+#: The answer to one question of the guest's; `Untrue` of a question that no honest guest asks ends the run.
 Answer = Callable[[bytes], Awaitable[bytes]]
 
 _PIECE: Final = 1 << 16
@@ -20,7 +21,7 @@ _BEGUN: Final = {Kind.BEGUN: 0}
 
 
 class NotBegun(Exception):  # noqa: N818
-    """The child died before its guest saw anything of the request: another child can be asked as if nothing was."""
+    """The child died, or its time was over, before its guest did anything: another can be asked as if nothing was."""
 
 
 class Ending(NamedTuple):
@@ -78,20 +79,26 @@ async def converse(channel: Channel, operation: str, payload: bytes, limits: Lim
     """Runs a request in a child that is ready.
 
     Raises:
-        NotBegun: the child died before it began.
+        NotBegun: the child died before it began, or had not begun when its time was over.
         Exception: what `answer` raised.
     """
+    begun = False
     clock = asyncio.timeout(limits.wall)
     talk = _Talk(channel, limits, answer)
     try:
         async with clock:
             await _begin(channel, operation, payload, limits)
+            begun = True
             return await talk.follow()
     except UnexpectedFrame as error:
         return _unexpected(error, limits, talk.answered)
+    except Untrue as untrue:
+        return Ending("broke_protocol", reason=str(untrue), requests=talk.answered)
     except TimeoutError:
         if not clock.expired():
             raise
+        if not begun:
+            raise NotBegun from None
         return Ending("timed_out", reason=f"not finished after {limits.wall:g} s", requests=talk.answered)
 
 

@@ -16,7 +16,9 @@ from typing import Final
 
 from toolyard.errors import ToolyardError
 from toolyard.sandbox.jail import control, usage
-from toolyard.sandbox.jail.control import Barren, Born, Died, Order, Report
+from toolyard.sandbox.jail.control import Alive, Barren, Born, Died, Order, Report
+from toolyard.sandbox.jail.descriptors import OF_A_CHILD
+from toolyard.sandbox.jail.pulse import Pulse
 
 _PROGRAM: Final = "toolyard.sandbox.jail.server"
 _SECONDS_TO_START: Final = 60.0
@@ -30,13 +32,16 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-_DESCRIPTORS: Final = 2  # of a child: its socket and its pidfd
 
 
 class ServerLost(ToolyardError):  # noqa: N818
-    """A fork server could not be started, or broke off."""
+    """There is no fork server, or it bore no child in time: nothing was run."""
 
     code = "unavailable"
+
+
+class NoPlace(ServerLost):
+    """All places, or all memory, were taken for as long as it could wait: nothing was run."""
 
 
 class Child:
@@ -94,6 +99,11 @@ class ForkServer:
         folders: where that module is, beside where Python looks anyway.
         on_born: hears of every child. on_change: hears that a child has died, or could not be born. on_lost: hears,
             once, that the server has ended; all its children are dead then.
+
+    Attributes:
+        pulse: whether it still speaks. It is killed when that is hopeless.
+        barren: children in a row that could not be born.
+        short: children in a row that were lost because this process has no descriptor left for them.
     """
 
     def __init__(
@@ -111,9 +121,10 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.children: dict[int, Child] = {}
+        self.pulse = Pulse(self._ask, self._kill)
         self.ordered = 0
         self.barren = 0
-        """Children in a row that could not be born."""
+        self.short = 0
         self.born = 0
         self.base_memory = 0
 
@@ -167,26 +178,35 @@ class ForkServer:
             raise ServerLost(f"the fork server could not start: {report.failure}")
         self.base_memory = report.base_memory
         loop.add_reader(ours, self._hear)
+        self.pulse.start()
         return report
 
     def order(self, children: int) -> None:
         """Asks for more children; they come when they come."""
-        if self._control is None or children <= 0:
-            return
+        if children > 0 and self._say(Order(children)):
+            self.ordered += children
+
+    def _ask(self) -> None:
+        self._say(Alive())
+
+    def _say(self, message: control.Message) -> bool:
+        """Whether it was sent."""
+        if self._control is None:
+            return False
         try:
-            self._control.send(control.pack(Order(children)))
+            self._control.send(control.pack(message))
         except BlockingIOError:  # it is far behind with orders; whoever hears of the next change orders again
-            return
+            return False
         except OSError:
             self.give_up()
-            return
-        self.ordered += children
+            return False
+        return True
 
     def _hear(self) -> None:
         while self._control is not None:
             try:
                 data, rights, _, _ = socket.recv_fds(
-                    self._control, control.LONGEST, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+                    self._control, control.LONGEST, OF_A_CHILD, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
@@ -195,16 +215,22 @@ class ForkServer:
             if not data:
                 self.give_up()
                 return
+            self.pulse.heard()
             self._take(control.unpack(data), rights)
 
     def _take(self, message: control.Message, rights: list[int]) -> None:
         match message:
             case Born():
-                self._welcome(message, rights)
-            case Died():
-                child = self.children.pop(message.serial)
-                child.died.set_result(message)
+                self.ordered -= 1
+                if len(rights) == OF_A_CHILD:
+                    self._welcome(message, rights)
+                else:
+                    self._miss(rights)
+            case Died(serial) if serial in self.children:
+                self.children.pop(serial).died.set_result(message)
                 self._on_change(self)
+            case Died() | Alive():  # the former of a child that never got here
+                return
             case Barren():
                 self.ordered -= 1
                 self.barren += 1
@@ -218,15 +244,27 @@ class ForkServer:
         held.setblocking(False)
         child = Child(born, held, pidfd, self.base_memory)
         self.children[born.serial] = child
-        self.ordered -= 1
-        self.barren = 0
+        self.barren = self.short = 0
         self.born += 1
         self._on_born(self, child)
+
+    def _miss(self, rights: list[int]) -> None:
+        """A child came without its descriptors. Nobody holds its socket then, and it ends by itself."""
+        for each in rights:
+            os.close(each)
+        self.short += 1
+        self._on_change(self)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self.give_up()
 
     def give_up(self) -> None:
         """Lets go of the server, which ends soon after and all its children with it; they count as dead at once."""
         if self._control is None:
             return
+        self.pulse.stop()
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         self._control = None

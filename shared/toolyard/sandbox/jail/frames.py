@@ -54,6 +54,10 @@ class UnexpectedFrame(ValueError):  # noqa: N818
         self.length = length
 
 
+class Untrue(ValueError):  # noqa: N818
+    """A body that no honest guest sends; says what is wrong with it, and nothing of its text."""
+
+
 class Request(NamedTuple):
     """The body of `RUN`: `memory` in bytes beyond what a child is born with, `cpu` in whole seconds."""
 

@@ -7,6 +7,7 @@ bound.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -14,17 +15,20 @@ from typing import Final
 from toolyard.sandbox.jail.budget import Budget
 from toolyard.sandbox.jail.control import Died
 from toolyard.sandbox.jail.conversation import Answer, Channel, NotBegun, converse
-from toolyard.sandbox.jail.forkserver import Child, ServerLost
+from toolyard.sandbox.jail.descriptors import provide
+from toolyard.sandbox.jail.forkserver import Child, NoPlace, ServerLost
 from toolyard.sandbox.jail.judging import judge
 from toolyard.sandbox.jail.levels import Isolation, Level
 from toolyard.sandbox.jail.pool import TRIES, Pool
 from toolyard.sandbox.jail.runs import Limits, Verdict
 
-__all__ = ["Isolation", "Jail", "Level", "Limits", "ServerLost", "Verdict"]
+__all__ = ["Isolation", "Jail", "Level", "Limits", "NoPlace", "ServerLost", "Verdict"]
 
 _MEMORY: Final = 1 << 30
 _RENEW_AFTER: Final = 5_000
 _SECONDS_TO_DIE: Final = 5.0
+#: Seconds that a run which has its place waits for a child, however long it may last.
+_LONGEST_WAIT: Final = 15.0
 
 
 class Jail:
@@ -51,6 +55,7 @@ class Jail:
     ) -> None:
         self._pool = Pool(guest, folders, alive=children + 1, minimum=minimum, renew_after=renew_after)
         self._budget = Budget(children, memory)
+        self._places = children
         self.memory = memory
 
     @property
@@ -72,9 +77,11 @@ class Jail:
         """Starts the fork server, which proves its walls by attempts.
 
         Raises:
-            SettingsError: a wall is missing here that is asked for; it says which, and what to do.
+            SettingsError: a wall is missing here that is asked for, or this process may not have enough descriptors; it
+                says which, and what to do.
             ServerLost: the server did not come up.
         """
+        provide(self._places)
         return await self._pool.start()
 
     async def run(self, operation: str, payload: bytes, *, limits: Limits, answer: Answer | None = None) -> Verdict:
@@ -90,15 +97,16 @@ class Jail:
 
         Raises:
             ValueError: its memory limit is more than all runs together have.
-            ServerLost: there is no fork server, and none could be started; the guest saw nothing of the request.
-            Exception: what `answer` raised.
+            NoPlace: there was none for it in its time. ServerLost: there was no process for it; the guest saw nothing
+                of the request.
+            Exception: what `answer` raised, but for `Untrue`.
         """
         asked = time.monotonic()
-        await self._budget.take(limits.memory)
+        await self._place(limits)
         child: Child | None = None
         try:
             for _ in range(TRIES):
-                child, channel = await self._pool.take()
+                child, channel = await self._child(limits, asked)
                 left = limits.after(time.monotonic() - asked)
                 with contextlib.suppress(NotBegun):
                     return await self._in_child(child, channel, operation, payload, left, answer)
@@ -109,6 +117,26 @@ class Jail:
     async def stop(self) -> None:
         """Ends everything: runs that are under way end as `lost`, runs that wait with `ServerLost`."""
         await self._pool.stop()
+
+    async def _place(self, limits: Limits) -> None:
+        try:
+            async with asyncio.timeout(limits.total):
+                await self._budget.take(limits.memory)
+        except TimeoutError:
+            if trouble := self._pool.trouble:  # nobody gives a place back then
+                raise ServerLost(trouble) from None
+            raise NoPlace(f"no place in the sandbox came free within {limits.total:.1f} s") from None
+
+    async def _child(self, limits: Limits, asked: float) -> tuple[Child, Channel]:
+        """A child for a run that was asked for at this time, as long as it has any left."""
+        left = math.inf if limits.total is None else limits.total - (time.monotonic() - asked)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(_LONGEST_WAIT, left)):
+                child, channel = await self._pool.take()
+                if left > 0:
+                    return child, channel
+                child.discard()
+        raise ServerLost(f"no process of the sandbox was there for it within {time.monotonic() - asked:.1f} s")
 
     async def _in_child(
         self, child: Child, channel: Channel, operation: str, payload: bytes, limits: Limits, answer: Answer | None

@@ -5,6 +5,8 @@ and knows nothing of what the children are asked.
 """
 
 import asyncio
+import resource
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +22,10 @@ TRIES: Final = 20
 _PATIENCE: Final = 3
 #: Children in a row that could not be born, until another fork server is tried.
 _TOO_BARREN: Final = 3
+_SILENT: Final = "the fork server is there and says nothing"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+#: Seconds that it may take to replace a fork server without a word.
+_A_MOMENT: Final = 5.0
 
 
 class Pool:
@@ -50,6 +55,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._failures = 0
         self._why = ""
+        self._since = 0.0
         self.isolation: Isolation | None = None
         self.servers = 0
         self._change_due = asyncio.Event()
@@ -89,7 +95,13 @@ class Pool:
         if self._keeper is None:
             return "the sandbox does not run"
         if self._server is None:
-            return self._why
+            away = time.monotonic() - self._since
+            return self._why or (f"no fork server has come up for {away:.0f} s" if away > _A_MOMENT else "")
+        if self._server.pulse.weak:
+            return _SILENT
+        if self._server.short:
+            most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            return f"this process has none of its {most} descriptors left for the sandbox: raise the limit (ulimit -n)"
         return "no process can be forked for the sandbox" if self._server.barren else ""
 
     async def take(self) -> tuple[Child, Channel]:
@@ -149,7 +161,7 @@ class Pool:
         self._ready.append(child)
 
     def _changed(self, server: ForkServer) -> None:
-        """A child has died, or could not be born."""
+        """A child has died, or could not be born or held."""
         if server is not self._server:
             self._end_if_alone(server)
             return
@@ -158,8 +170,8 @@ class Pool:
             child.discard()
         if self._worn(server):
             self._change_due.set()
-        if server.barren:
-            asyncio.get_running_loop().call_later(_pause(server.barren), self._top_up)
+        if hindered := max(server.barren, server.short):
+            asyncio.get_running_loop().call_later(_pause(hindered), self._top_up)
         else:
             self._top_up()
 
@@ -221,6 +233,8 @@ class Pool:
     def _lost(self, server: ForkServer) -> None:
         if server is self._server:
             self._server = None
+            self._since = time.monotonic()
+            self._why = _SILENT if server.pulse.weak else ""
             self._drop_ready()
             self._failures += 1
             self._change_due.set()

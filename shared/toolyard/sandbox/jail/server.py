@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from toolyard.sandbox.jail import allowed, control, landlock, namespaces, privileges, rlimits
 from toolyard.sandbox.jail.child import Birth, Guest, Walls, hide_standard_streams, live
-from toolyard.sandbox.jail.control import Barren, Born, Died, Order, Report
+from toolyard.sandbox.jail.control import Alive, Barren, Born, Died, Order, Report
 from toolyard.sandbox.jail.seccomp import Filter, program
 from toolyard.sandbox.jail.selftest import Proof
 from toolyard.sandbox.jail.syscalls import this_machine
@@ -65,30 +65,48 @@ class Server:
         data = self._worker.recv(control.LONGEST)
         if not data:
             return False
-        order = control.unpack(data)
-        for _ in range(order.children if isinstance(order, Order) else 0):
-            self._bear()
+        match control.unpack(data):
+            case Order(children):
+                for _ in range(children):
+                    self._bear_or_tell()
+            case Alive():
+                self._worker.send(control.pack(Alive()))
         return True
+
+    def _bear_or_tell(self) -> None:
+        try:
+            self._bear()
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except OSError as error:  # no process or no descriptor is left
+            self._worker.send(control.pack(Barren(error.errno or 0)))
 
     def _bear(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            try:
-                pid = os.fork()
-            except OSError as error:
-                self._worker.send(control.pack(Barren(error.errno or 0)))
-                return
+            pid = os.fork()
             if pid == 0:
                 live(theirs.fileno(), self._walls, self._birth, self._guest)
-            pidfd = os.pidfd_open(pid)
-            self._serial += 1
-            self._alive[pidfd] = _Alive(pid, self._serial, pidfd)
-            self._poll.register(pidfd, select.POLLIN)
-            self._give(control.pack(Born(self._serial, pid)), ours.fileno(), pidfd)
+            try:
+                pidfd = self._give(pid, ours.fileno())
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+        self._serial += 1
+        self._alive[pidfd] = _Alive(pid, self._serial, pidfd)
+        self._poll.register(pidfd, select.POLLIN)
 
-    def _give(self, message: bytes, *descriptors: int) -> None:
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-        self._worker.sendmsg([message], [rights])
+    def _give(self, pid: int, channel: int) -> int:
+        """Hands a child to the worker; returns the descriptor that tells of its end."""
+        pidfd = os.pidfd_open(pid)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [channel, pidfd]))
+        try:
+            self._worker.sendmsg([control.pack(Born(self._serial + 1, pid))], [rights])
+        except OSError:
+            os.close(pidfd)
+            raise
+        return pidfd
 
     def _bury(self, child: _Alive) -> None:
         _, status, usage = os.wait4(child.pid, 0)
