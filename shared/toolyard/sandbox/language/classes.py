@@ -1,11 +1,21 @@
 """How classes come to be: made by a hook, of bases and with methods that are on the lists."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from toolyard.sandbox.language.guards import may_change, type_of
-from toolyard.sandbox.language.names import MARK, METHODS, TEMPORARY, is_own, own_name, words
+from toolyard.sandbox.language.names import (
+    GUARDED,
+    INSPECTING,
+    MARK,
+    METHODS,
+    TEMPORARY,
+    inspecting,
+    is_own,
+    own_name,
+    words,
+)
 
 #: What the compiler itself puts into the body of a class.
 OF_THE_COMPILER: Final = frozenset(
@@ -15,6 +25,9 @@ OF_THE_COMPILER: Final = frozenset(
         "static_attributes firstlineno conditional_annotations"
     )
 )
+
+#: What `typing` believes a class that says so of itself.
+_BELIEVED: Final = frozenset({"_is_protocol", "_is_runtime_protocol"})
 
 _BASES: Final[set[type]] = set()
 
@@ -42,8 +55,11 @@ class Maker:
             _check_base(base)
         for own in list(body):
             _check_name(own, body)
+        if "__exit__" in body:
+            body["__exit__"] = without_trace(body["__exit__"])
         made: type = types.prepare_class(name, bases, options)[0](name, bases, body, **options)
-        return mark(made)
+        check_fields(mark(made))
+        return made
 
 
 def mark(made: type) -> type:
@@ -64,6 +80,45 @@ def _check_name(name: str, body: dict[str, object]) -> None:
         del body[name]
     elif is_own(name) and name not in METHODS and name not in OF_THE_COMPILER:
         raise TypeError(own_name(name))
+    elif name in INSPECTING:
+        raise TypeError(inspecting(name))
+    elif name in _BELIEVED:
+        raise TypeError(f"`{name}` is a name of typing's own: choose another name")
+
+
+def without_trace(method: object) -> Callable[..., object]:
+    """An `__exit__` that is given None for the traceback, which leads to frames.
+
+    Raises:
+        TypeError: no method that is written out: of others it is not known who calls them with what.
+    """
+    if not isinstance(method, types.FunctionType):
+        raise TypeError("__exit__ is written as a method: def __exit__(self, kind, error, trace)")
+
+    def exit_(*args: object, **named: object) -> object:
+        return method(*(None if isinstance(value, types.TracebackType) else value for value in args), **named)
+
+    exit_.__name__ = exit_.__qualname__ = "__exit__"
+    return exit_
+
+
+def check_fields(made: type) -> None:
+    """Dataclasses read their fields by name, past every guard: so none may be an attribute that has one.
+
+    Raises:
+        TypeError: a field of this class, or of one that inherits from it, is guarded in a class of Python's own.
+    """
+    for kind in _family(made):
+        for name in GUARDED.intersection(getattr(kind, "__dataclass_fields__", ())):
+            if any(name in vars(base) for base in kind.__mro__ if not may_change(base)):
+                raise TypeError(f"{kind.__name__} has `{name}` already: choose another name for the field")
+
+
+def _family(made: type) -> Iterator[type]:
+    yield made
+    heirs: list[type] = type.__subclasses__(made)
+    for heir in heirs:
+        yield from _family(heir)
 
 
 def parent(cls: type, owner: object) -> object:

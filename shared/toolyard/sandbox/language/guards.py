@@ -5,15 +5,20 @@ way to it, that must not be handed out: `str.format` is reached from texts, from
 """
 
 import operator
+from abc import ABCMeta
 from collections.abc import Callable
 from types import (
     BuiltinMethodType,
     CodeType,
     FrameType,
     FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
     MethodDescriptorType,
+    MethodType,
     ModuleType,
     SimpleNamespace,
+    TracebackType,
 )
 from typing import Final, ForwardRef
 
@@ -21,7 +26,10 @@ from toolyard.sandbox.language import formatting
 from toolyard.sandbox.language.names import FORMATS, INSPECTING, MARK, METHODS, inspecting, is_own, own_name
 
 #: Names that are looked at twice; the rest is read as it is.
-_SPECIAL: Final = INSPECTING | {"obj", "mro"}
+_SPECIAL: Final = INSPECTING | {"obj", "mro", "register"}
+
+#: What the library keeps in classes of tools, and makes objects past their `__init__` or decides what is one of them.
+_HIDDEN: Final = frozenset({"_new_member_", "_abc_impl"})
 
 #: Named tuples have these, and authors use them.
 _NAMED_TUPLE: Final = frozenset({"_asdict", "_replace", "_fields", "_make", "_field_defaults"})
@@ -49,6 +57,8 @@ def _read_special(owner: object, name: str) -> object:
         return _name_of(owner)
     if name in METHODS or (name in _SPECIAL and _is_harmless(owner, name)):
         return _judged(getattr(owner, name))
+    if name == "register":
+        raise AttributeError("register of an abstract class is not available: inherit from the class")
     if name in _SPECIAL:
         raise AttributeError(inspecting(name))
     if is_own(name):
@@ -59,6 +69,10 @@ def _read_special(owner: object, name: str) -> object:
 def _is_harmless(owner: object, name: str) -> bool:
     if name == "obj":
         return not isinstance(owner, AttributeError)
+    if name == "register":
+        # Of an abstract class it makes anything an instance of it; names that come by an alias are the same method.
+        method = getattr(owner, name)
+        return not (isinstance(method, MethodType) and method.__func__ is ABCMeta.register)
     return name == "mro" and may_change(owner) and _is_of_tool(owner, name)
 
 
@@ -71,7 +85,7 @@ def _name_of(owner: object) -> str:
 
 def _read_private(owner: object, name: str) -> object:
     """`_name`: a tool's own, and what named tuples have; never the private parts of a library."""
-    if _is_of_tool(owner, name):
+    if name not in _HIDDEN and _is_of_tool(owner, name):
         return _judged(getattr(owner, name))
     if name in _NAMED_TUPLE and (isinstance(owner, tuple) or (isinstance(owner, type) and issubclass(owner, tuple))):
         return _judged(getattr(owner, name))
@@ -99,6 +113,9 @@ def _judged(value: object) -> object:
         return _judged_method(value)
     if kind is MethodDescriptorType:
         return _OF_STR.get(value, value)
+    if kind in _DESCRIPTORS and not may_change(value.__objclass__):  # type: ignore[attr-defined]
+        # In a class of the tool's it would read the same thing by another name.
+        raise AttributeError(f"a tool cannot have a {kind.__name__}")
     if kind in _NEVER or (kind is type and issubclass(value, type)):  # type: ignore[arg-type]
         raise AttributeError(f"a tool cannot have a {kind.__name__}")
     return value
@@ -116,8 +133,9 @@ _OF_STR: Final[dict[object, object]] = {
     str.__dict__["format"]: formatting.format_of,
     str.__dict__["format_map"]: formatting.format_map_of,
 }
-_NEVER: Final = frozenset({ModuleType, FrameType, CodeType, ForwardRef})
-_JUDGED: Final = _NEVER | {BuiltinMethodType, MethodDescriptorType, type}
+_NEVER: Final = frozenset({ModuleType, FrameType, CodeType, ForwardRef, TracebackType})
+_DESCRIPTORS: Final = frozenset({MemberDescriptorType, GetSetDescriptorType})
+_JUDGED: Final = _NEVER | _DESCRIPTORS | {BuiltinMethodType, MethodDescriptorType, type}
 
 
 # ---- writing ------------------------------------------------------------------------------------

@@ -1,21 +1,23 @@
-"""How `match` becomes safe: its patterns read attributes in C, past every guard.
+"""How `match` becomes safe: its class patterns read attributes in C, past every guard.
 
-So a dotted name in a pattern is read beforehand, through the guard, and the pattern gets the value; and the names that
-class patterns read are checked like any attribute, more strictly where a guard looks at the object too.
+Which attributes, and of what, a tool can choose: by `__match_args__`, and by classes that say of anything that it is
+theirs. So a case with such a pattern becomes a call of `patterns.match`, which reads by the guard:
+
+    case Point(x=0, y=y) if y:
+    case subject if (found := match(subject, …)) is not None and (y := found["y"],) and y:
+
+Other cases stay, with their dotted names read beforehand, through the guard.
 """
 
 # ruff: noqa: N802 - the names of the methods are those of the nodes
 
 import ast
-from typing import Final
 
 from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
 
-from toolyard.sandbox.language.hooks import assign, call
-from toolyard.sandbox.language.names import FORMATS, INSPECTING, VALUES, inspecting, is_own, own_name
-
-#: Attributes whose guard depends on whose they are: a class pattern cannot ask.
-GUARDED: Final = FORMATS | {"obj", "mro"}
+from toolyard.sandbox.language import patterns
+from toolyard.sandbox.language.hooks import Statements, assign, call, listed
+from toolyard.sandbox.language.names import INSPECTING, MATCH, VALUES, inspecting, is_own, own_name
 
 
 class Matching(RestrictingNodeTransformer):
@@ -26,7 +28,7 @@ class Matching(RestrictingNodeTransformer):
         self._dotted: list[ast.expr] = []
         self._holder = ""
 
-    def visit_Match(self, node: ast.Match) -> ast.AST | list[ast.AST]:
+    def visit_Match(self, node: ast.Match) -> Statements:
         """Read what its patterns name by dots, then match."""
         outer = self._dotted, self._holder
         self._dotted, self._holder = [], self.gen_tmp_name()
@@ -39,7 +41,33 @@ class Matching(RestrictingNodeTransformer):
 
     def visit_match_case(self, node: ast.match_case) -> ast.AST:
         """A case: its pattern, its condition, its statements."""
-        return self.node_contents_visit(node)
+        if not any(map(_reads, ast.walk(node.pattern))):
+            return self.node_contents_visit(node)
+        subject, found = self.gen_tmp_name(), self.gen_tmp_name()
+        names: dict[str, None] = {}
+        described = self._described(node.pattern, names)
+        matched = call(MATCH, ast.Name(subject, ast.Load()), described, at=node.pattern)
+        test: ast.expr = ast.Compare(
+            ast.NamedExpr(ast.Name(found, ast.Store()), matched), [ast.IsNot()], [ast.Constant(None)]
+        )
+        bound: list[ast.expr] = [
+            ast.NamedExpr(
+                ast.Name(name, ast.Store()), ast.Subscript(ast.Name(found, ast.Load()), ast.Constant(name), ast.Load())
+            )
+            for name in names
+        ]
+        conditions = [test, *([ast.Tuple(bound, ast.Load())] if bound else [])]
+        guard = ast.BoolOp(ast.And(), [*conditions, ast.Constant(True)])
+        copy_locations(guard, node.pattern)
+        if node.guard is not None:
+            guard.values[-1] = self.visit(node.guard)
+        pattern = ast.MatchAs(name=subject)
+        copy_locations(pattern, node.pattern)
+        node.pattern, node.guard = pattern, guard
+        node.body = [part for child in node.body for part in listed(self.visit(child))]
+        return node
+
+    # ---- patterns that stay -------------------------------------------------------------------
 
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
         """A literal stays; a dotted name becomes the value that was read before."""
@@ -76,17 +104,8 @@ class Matching(RestrictingNodeTransformer):
         return node
 
     def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
-        """A class, and patterns for what instances of it hold."""
-        for name in node.kwd_attrs:
-            if is_own(name):
-                self.error(node, own_name(name))
-            elif name in INSPECTING:
-                self.error(node, inspecting(name))
-            elif name in GUARDED:
-                self.error(node, f"a class pattern cannot read `{name}`: match the class, then read the attribute")
+        """A class, and nothing of what its instances hold."""
         node.cls = self._beforehand(node.cls)
-        node.patterns = [self.visit(pattern) for pattern in node.patterns]
-        node.kwd_patterns = [self.visit(pattern) for pattern in node.kwd_patterns]
         return node
 
     def _beforehand(self, value: ast.expr) -> ast.expr:
@@ -97,3 +116,61 @@ class Matching(RestrictingNodeTransformer):
         copy_locations(held, value)
         self._dotted.append(self.visit(value))
         return held
+
+    # ---- patterns that are described ----------------------------------------------------------
+
+    def _described(self, node: ast.pattern, names: dict[str, None]) -> ast.expr:
+        """An expression that makes the description of a pattern; the names that it binds are added to ``names``."""
+        match node:
+            case ast.MatchValue():
+                return _tuple(ast.Constant(patterns.VALUE), self.visit(node.value))
+            case ast.MatchSingleton():
+                return _tuple(ast.Constant(patterns.IS), ast.Constant(node.value))
+            case ast.MatchSequence():
+                return _tuple(ast.Constant(patterns.SEQUENCE), self._each(node.patterns, names))
+            case ast.MatchStar():
+                return _tuple(ast.Constant(patterns.STAR), self._name(node, node.name, names))
+            case ast.MatchMapping():
+                keys = _tuple(*(self.visit(key) for key in node.keys))
+                each = self._each(node.patterns, names)
+                return _tuple(ast.Constant(patterns.MAPPING), keys, each, self._name(node, node.rest, names))
+            case ast.MatchClass():
+                return self._class(node, names)
+            case ast.MatchOr():
+                return _tuple(ast.Constant(patterns.OR), self._each(node.patterns, names))
+            case ast.MatchAs(name=None):
+                return _tuple(ast.Constant(patterns.ANY))
+            case ast.MatchAs():
+                inner = ast.Constant(None) if node.pattern is None else self._described(node.pattern, names)
+                return _tuple(ast.Constant(patterns.AS), inner, self._name(node, node.name, names))
+        self.not_allowed(node)
+        return ast.Constant(None)
+
+    def _class(self, node: ast.MatchClass, names: dict[str, None]) -> ast.expr:
+        for name in node.kwd_attrs:
+            if is_own(name):
+                self.error(node, own_name(name))
+            elif name in INSPECTING:
+                self.error(node, inspecting(name))
+        kind = self.visit(node.cls)
+        attributes = _tuple(*map(ast.Constant, node.kwd_attrs))
+        positions, each = self._each(node.patterns, names), self._each(node.kwd_patterns, names)
+        return _tuple(ast.Constant(patterns.CLASS), kind, positions, attributes, each)
+
+    def _each(self, nodes: list[ast.pattern], names: dict[str, None]) -> ast.expr:
+        return _tuple(*(self._described(node, names) for node in nodes))
+
+    def _name(self, node: ast.pattern, name: str | None, names: dict[str, None]) -> ast.expr:
+        self.check_name(node, name)
+        if name is not None:
+            names[name] = None
+        return ast.Constant(name)
+
+
+def _reads(node: ast.AST) -> bool:
+    """Whether it is a class pattern that looks at what the subject holds."""
+    return isinstance(node, ast.MatchClass) and bool(node.patterns or node.kwd_patterns)
+
+
+def _tuple(*parts: ast.expr) -> ast.expr:
+    return ast.Tuple(list(parts), ast.Load())

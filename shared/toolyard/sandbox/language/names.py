@@ -13,6 +13,7 @@ WRITE: Final = ".write"
 OPERATE: Final = ".operate"
 PARENT: Final = ".parent"
 VALUES: Final = ".values"
+MATCH: Final = ".match"
 IMPORT: Final = ".import"
 MAKE: Final = ".make"
 TEMPORARY: Final = ".tmp"
@@ -51,6 +52,9 @@ INSPECTING: Final = frozenset(INSPECT_ATTRIBUTES)
 
 #: The methods of text that follow attributes which the text names.
 FORMATS: Final = frozenset({"format", "format_map"})
+
+#: Attributes whose guard depends on whose they are: what library code reads by these names must not be Python's own.
+GUARDED: Final = FORMATS | {"obj"}
 
 _OWN: Final = "is one of Python's own names, which a tool cannot use"
 
@@ -102,6 +106,21 @@ def is_own(name: str) -> bool:
 def own_name(name: str) -> str:
     """What to tell an author who used one of Python's own names."""
     return f"`{name}` {_OWN}: {_INSTEAD.get(name, 'choose another name')}"
+
+
+def check_attribute(name: object) -> None:
+    """Refuse what cannot be the name of a field or of an attribute.
+
+    Raises:
+        TypeError: it is no text.
+        AttributeError: it is one of Python's own names, or leads to frames and code.
+    """
+    if type(name) is not str:  # a subclass could answer otherwise than the name of the attribute is
+        raise TypeError("the name of an attribute must be a string")
+    if is_own(name):
+        raise AttributeError(own_name(name))
+    if name in INSPECTING:
+        raise AttributeError(inspecting(name))
 
 
 def inspecting(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Final
 from RestrictedPython.transformer import copy_locations
 
 from toolyard.sandbox.language.advice import on_statement
-from toolyard.sandbox.language.hooks import assign, call
+from toolyard.sandbox.language.hooks import Statements, assign, call, listed
 from toolyard.sandbox.language.importing import Importing
 from toolyard.sandbox.language.matching import Matching
 from toolyard.sandbox.language.names import (
@@ -42,8 +42,6 @@ READABLE: Final = METHODS | {"__name__", "__class__"}
 
 #: Assigned out of habit; they mean nothing to a tool and are left out.
 _HABITS: Final = frozenset({"__slots__", "__all__", "__version__", "__author__"})
-
-Statements = ast.AST | list[ast.AST]
 
 
 class Policy(Importing, Matching):
@@ -94,6 +92,8 @@ class Policy(Importing, Matching):
         if node.id == "__name__" and isinstance(node.ctx, ast.Load):
             return ast.copy_location(ast.Constant(MODULE), node)
         in_class = bool(self._scopes) and isinstance(self._scopes[-1], ast.ClassDef)
+        if in_class and isinstance(node.ctx, ast.Store) and node.id in INSPECTING:
+            self.error(node, inspecting(node.id))
         if not (in_class and node.id in METHODS):  # `__radd__ = __add__`
             self.check_name(node, node.id)
         return node
@@ -239,7 +239,7 @@ class Policy(Importing, Matching):
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         self._methods |= {child for child in node.body if isinstance(child, ast.FunctionDef)}
         self._scopes.append(node)
-        node.body = [part for child in node.body for part in _listed(self.visit(child))]
+        node.body = [part for child in node.body for part in listed(self.visit(child))]
         self._scopes.pop()
         maker = ast.keyword("metaclass", ast.Name(MAKE, ast.Load()))
         copy_locations(maker, node)
@@ -256,8 +256,3 @@ class Policy(Importing, Matching):
     def visit_Module(self, node: ast.Module) -> ast.AST:
         """The whole source."""
         return self.node_contents_visit(node)
-
-
-def _listed(visited: Statements | None) -> list[ast.stmt]:
-    every = visited if isinstance(visited, list) else [visited]
-    return [node for node in every if isinstance(node, ast.stmt)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import CodeType, SimpleNamespace
 
-from toolyard.sandbox.language import facades, guards, modules, names
+from toolyard.sandbox.language import facades, guards, modules, names, patterns
 from toolyard.sandbox.language.classes import Maker, parent
 from toolyard.sandbox.language.facades.web import Asking
 from toolyard.sandbox.language.findings import ENTRY
@@ -65,6 +65,7 @@ def _scope(given: Given, printer: Printer, asking: Asking) -> dict[str, object]:
         names.OPERATE: guards.operate,
         names.PARENT: parent,
         names.VALUES: _values,
+        names.MATCH: patterns.match,
         names.IMPORT: _importer(facades.Modules(given.environment, asking, printer), given.allowed_imports),
     }
 

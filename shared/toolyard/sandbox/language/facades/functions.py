@@ -9,14 +9,14 @@ import functools
 import heapq
 import itertools
 import operator
-from collections.abc import Callable, Iterable
-from types import FunctionType
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType, TracebackType
 from typing import Final
 
 from toolyard.sandbox.language.classes import mark, may_inherit
 from toolyard.sandbox.language.facades.facade import Facade, facade
 from toolyard.sandbox.language.guards import get_attribute, make_writable, may_change
-from toolyard.sandbox.language.names import MODULE
+from toolyard.sandbox.language.names import MODULE, check_attribute
 
 # ---- what Python's own versions would follow too far ---------------------------------------------
 
@@ -61,8 +61,41 @@ def namedtuple(
 ) -> type:
     """A tuple with names, which a tool's classes may inherit from."""
     names = str.replace(field_names, ",", " ").split() if isinstance(field_names, str) else list(field_names)
+    for name in names:
+        check_attribute(name)
     make: Callable[..., type] = collections.namedtuple
     return mark(make(typename, names, rename=rename, defaults=defaults, module=MODULE))
+
+
+def deepcopy(x: object, memo: None = None) -> object:
+    """Python's own. What it is told by a memo it believes: what an object is made of, and any attribute of it."""
+    if memo is not None:
+        raise TypeError("deepcopy takes no memo here")
+    return copy.deepcopy(x)
+
+
+class _Manager(contextlib._GeneratorContextManager[object]):  # noqa: SLF001 - as the decorator itself
+    """A context manager whose generator, and what that yields from, is thrown no traceback."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        ended = super().__exit__(kind, error, None)
+        if error is not None and not ended:
+            error.__traceback__ = trace
+        return ended
+
+
+def contextmanager(function: Callable[..., Iterator[object]]) -> Callable[..., _Manager]:
+    """Python's own, for functions that are generators."""
+    if not isinstance(function, FunctionType):
+        raise TypeError("contextmanager decorates functions")
+
+    @functools.wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
+    def manager(*args: object, **named: object) -> _Manager:
+        return _Manager(function, args, named)
+
+    return manager
 
 
 # ---- the lists ----------------------------------------------------------------------------------
@@ -114,6 +147,6 @@ MODULES: Final[dict[str, Facade]] = {
     "collections.abc": _ABC,
     "heapq": facade("heapq", heapq, "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest"),
     "bisect": facade("bisect", bisect, "bisect bisect_left bisect_right insort insort_left insort_right"),
-    "copy": facade("copy", copy, "copy deepcopy"),
-    "contextlib": facade("contextlib", contextlib, "closing contextmanager nullcontext suppress"),
+    "copy": facade("copy", copy, "copy", deepcopy=deepcopy),
+    "contextlib": facade("contextlib", contextlib, "closing nullcontext suppress", contextmanager=contextmanager),
 }

@@ -6,14 +6,13 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from toolyard.sandbox.language.classes import Type, mark, may_inherit
+from toolyard.sandbox.language.classes import Type, check_fields, mark, may_inherit
 from toolyard.sandbox.language.facades.facade import Facade, facade
 from toolyard.sandbox.language.guards import make_writable, may_change
-from toolyard.sandbox.language.matching import GUARDED
-from toolyard.sandbox.language.names import INSPECTING, is_own, own_name, words
+from toolyard.sandbox.language.names import MODULE, check_attribute, words
 
 # ---- dataclasses --------------------------------------------------------------------------------
 
@@ -32,15 +31,15 @@ def dataclass(cls: type | None = None, /, **options: bool) -> type | Callable[[t
 def _made(cls: object, options: dict[str, bool]) -> type:
     if not (isinstance(cls, type) and may_change(cls)):
         raise TypeError("dataclass decorates classes of your own")
-    # A class pattern reads by position what stands in `__match_args__`, past the guard.
-    unguarded = GUARDED | INSPECTING
     names = {name for kind in cls.__mro__ for name in inspect.get_annotations(kind)}
     # Python makes source of them.
     if not all(type(name) is str and name.isidentifier() for name in names):
         raise TypeError("the fields of a dataclass have names")
-    if names & unguarded:
-        options = options | {"match_args": False}
-    return mark(dataclasses.dataclass(**options)(cls))
+    for name in names:
+        check_attribute(name)
+    made = mark(dataclasses.dataclass(**options)(cls))
+    check_fields(made)
+    return made
 
 
 # ---- types ---------------------------------------------------------------------------------------
@@ -55,12 +54,48 @@ class SimpleNamespace(types.SimpleNamespace):
 
     def __init__(self, **attributes: object) -> None:
         for name in attributes:
-            if type(name) is not str or is_own(name):
-                raise AttributeError(own_name(str.__str__(name)))
+            check_attribute(name)
         super().__init__(**attributes)
 
 
 make_writable(SimpleNamespace)
+
+
+# ---- typing --------------------------------------------------------------------------------------
+
+
+class NamedTuple:
+    """`typing.NamedTuple`: what a class inherits from, and a call that makes one of fields that have harmless names."""
+
+    __slots__ = ()
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return types.resolve_bases((typing.NamedTuple,))
+
+    def __call__(self, name: str, fields: Iterable[tuple[str, object]] | None = None, /, **named: object) -> type:
+        """Of a list of names and kinds."""
+        listed = list(named.items()) if fields is None else [(field, kind) for field, kind in fields]
+        for field, _ in listed:
+            check_attribute(field)
+        made = typing.NamedTuple(name, listed)  # type: ignore[misc]
+        type.__setattr__(made, "__module__", MODULE)
+        return mark(made)
+
+
+class TypedDict:
+    """`typing.TypedDict`, in the same way."""
+
+    __slots__ = ()
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return types.resolve_bases((typing.TypedDict,))
+
+    def __call__(self, name: str, fields: Mapping[str, object], /, *, total: bool = True) -> type:
+        """Of a dict of names and kinds."""
+        listed = dict(fields)
+        for field in listed:
+            check_attribute(field)
+        return typing.TypedDict(name, listed, total=total)  # type: ignore[operator, no-any-return]
 
 
 # ---- enum ---------------------------------------------------------------------------------------
@@ -115,9 +150,11 @@ MODULES: Final[dict[str, Facade]] = {
         "typing",
         typing,
         "Annotated Any AnyStr Callable ClassVar Collection Counter DefaultDict Deque Dict Final FrozenSet Generator "
-        "Generic Hashable Iterable Iterator List Literal Mapping MutableMapping MutableSequence NamedTuple Never "
+        "Generic Hashable Iterable Iterator List Literal Mapping MutableMapping MutableSequence Never "
         "NewType NoReturn NotRequired Optional Protocol Required Self Sequence Set Sized SupportsFloat SupportsInt "
-        "Text Tuple TypeAlias TypeVar TypedDict Union cast final",
+        "Text Tuple TypeAlias TypeVar Union cast final",
+        NamedTuple=NamedTuple(),
+        TypedDict=TypedDict(),
         TYPE_CHECKING=False,
         Type=Type(),
     ),
