@@ -207,7 +207,7 @@ class Runtime:
         now, redactor = self._clock.now(), attempt.redactor
         report, error = redacted_report(redactor, finished.report), finished.error
         if error is None and finished.result is not None:
-            error = life.known.check(finished.result)
+            error = life.known.check(finished.result, redactor)
         if error is None:
             result = redacted_result(redactor, finished.result)
             life.end("succeeded", finished.effect, now=now, result=result, report=report)

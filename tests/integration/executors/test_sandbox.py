@@ -301,6 +301,65 @@ async def test_without_a_fork_server_it_is_not_ready_and_says_so_to_calls(sandbo
     assert value_of(await sandbox.run(tool)) == 1
 
 
+async def test_a_fork_server_that_says_nothing_costs_calls_that_did_not_begin_nothing(sandbox: Sandbox):
+    tool = sandboxed("return 1")
+    assert value_of(await sandbox.run(tool)) == 1
+    server = pid_of(sandbox.jail)
+    os.kill(server, signal.SIGSTOP)
+    ends = await asyncio.gather(*(sandbox.run(tool, timeout=5) for _ in range(6)))
+    assert "the fork server is there and says nothing" in sandbox.executor.standing().reason
+    late = [end for end in ends if end.error is not None]
+    assert late
+    assert {failure(end) for end in late} == {
+        ("unavailable", "none", "the sandbox of this worker is not there at the moment")
+    }
+    assert all(end.error.retryable for end in late)  # type: ignore[union-attr]
+
+    async def gone() -> bool:
+        return not leash.alive(server)
+
+    await async_wait_until(gone, within=30, what="the end of the fork server")
+    assert value_of(await sandbox.run(tool)) == 1
+    assert sandbox.executor.standing().reason == ""
+
+
+async def test_code_that_nobody_could_look_at_in_time_was_not_run(sandbox: Sandbox):
+    os.kill(pid_of(sandbox.jail), signal.SIGSTOP)
+    tools = [sandboxed(f"return {number}") for number in range(6)]
+    ends = await asyncio.gather(*(sandbox.run(tool, timeout=2) for tool in tools))
+    os.kill(pid_of(sandbox.jail), signal.SIGCONT)
+    assert {failure(end)[:2] for end in ends if end.error is not None} == {("unavailable", "none")}
+
+
+async def until_places(sandbox: Sandbox, free: int) -> None:
+    async def found() -> bool:
+        return sandbox.jail._budget._places == free
+
+    await async_wait_until(found, within=20, what=f"{free} places")
+
+
+async def test_a_call_that_got_no_place_says_so():
+    full = Sandbox(children=1)
+    await full.executor.open()
+    try:
+        tool = sandboxed("import time", "time.sleep(60 if parameters else 0)")
+        await full.run(tool)
+        await until_places(full, 1)
+        running = full.begin(tool, arguments={"sleep": 1}, timeout=60)
+        await until_places(full, 0)
+        finished = await full.run(tool, timeout=0.5)
+        running.cancel()
+        await asyncio.wait({running})
+    finally:
+        await full.executor.close()
+    assert failure(finished) == (
+        "unavailable",
+        "none",
+        "no place in the sandbox of this worker came free in its time",
+    )
+    assert finished.error.retryable  # type: ignore[union-attr]
+
+
 async def test_below_the_minimum_it_does_not_open(monkeypatch):
     found = Runner(children=1, memory=MEMORY, minimum=Level.DEGRADED)
     if (await found.start()).level is Level.FULL:
@@ -361,6 +420,8 @@ async def test_code_that_has_left_the_language_is_stopped_and_logged(source: str
     finally:
         await hostile.executor.close()
     assert failure(finished)[:2] == ("security_violation", "none")
+    assert finished.report is not None
+    assert finished.report.cpu_seconds > 0  # type: ignore[operator]
     assert after.result == Result(content="still here")
     (warning,) = [line for line in logs if line["log_level"] == "warning"]
     assert (warning["call_id"], warning["org"], warning["tool"]) == (attempt.call.call_id, "default", "t")

@@ -142,15 +142,15 @@ async def test_a_tool_that_says_so_after_it_reached_the_world_has_an_unknown_eff
         ("requests.get('{url}/status/503').raise_for_status()", "upstream_error", "unknown", True),
         ("requests.get('{url}/status/404').raise_for_status()", "upstream_error", "unknown", False),
         ("requests.get('{url}/drop')", "upstream_error", "unknown", False),
-        (f"requests.get('http://127.0.0.1:{free_port()}/')", "upstream_error", "none", True),
+        ("requests.get('http://127.0.0.1:{closed}/')", "upstream_error", "none", True),
         ("requests.get('{url}/text').json()", "upstream_error", "unknown", False),
         ("requests.get('http://10.0.0.1/')", "egress_denied", "none", False),
-        ("requests.get('https:///')", "egress_denied", "none", False),
+        ("requests.get('https:///')", "tool_error", "none", False),
         ("requests.get('nowhere')", "tool_error", "none", False),
     ],
 )
 async def test_a_request_whose_failure_is_left_at_that(run, line, code, effect, retryable):
-    finished = await run(line)
+    finished = await run(line.replace("{closed}", str(free_port())))
     assert failure(finished)[:2] == (code, effect)
     assert finished.error.retryable is retryable
 
@@ -162,6 +162,42 @@ async def test_a_denial_that_the_tool_took_care_of_is_forgotten(run):
         "try:", "    requests.get('http://10.0.0.1/')", "except OSError:", "    requests.get('{url}/drop')"
     )
     assert failure(after)[0] == "upstream_error"
+
+
+async def test_a_denial_is_not_what_an_earlier_answer_is_reported_for(run):
+    finished = await run(
+        "answer = requests.get('{url}/status/404')",
+        "try:",
+        "    requests.get('http://10.0.0.1/')",
+        "except requests.RequestException:",
+        "    pass",
+        "answer.raise_for_status()",
+    )
+    code, _, message = failure(finished)
+    assert (code, message.startswith("HTTPError: 404")) == ("upstream_error", True)
+
+
+async def test_a_denial_that_is_raised_later_is_one(run):
+    finished = await run(
+        "try:",
+        "    requests.get('http://10.0.0.1/')",
+        "except requests.RequestException as error:",
+        "    denial = error",
+        "requests.get('{url}/echo')",
+        "raise denial",
+    )
+    assert failure(finished)[0] == "egress_denied"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("https://127.0.0.1:x/", "its port is not a number"), ("http://a%2eb/", "its host has a percent sign")],
+)
+async def test_what_is_no_url_is_told_as_that(run, upstream, url, says):
+    kind, said = value_of(await run(*caught(f"requests.get('{url}')")))
+    assert kind == "InvalidURL"
+    assert says in said
+    assert upstream.requests == []
 
 
 # ---- where none goes ----------------------------------------------------------------------------
@@ -218,6 +254,7 @@ async def test_a_name_that_leads_to_a_private_address_is_denied(run, upstream):
         ("headers={'Connection': 'keep-alive'}", "is not for a tool to set"),
         ("headers={'X': 'a\\r\\nY: b'}", "that a header cannot carry"),
         ("headers={'X\\r\\nY': 'a'}", "is not the name of a header"),
+        ("headers={'X': 'é'}", "that a header cannot carry: write it in ASCII"),
         ("data='x' * 1_050_000", "the body has 1,050,000 bytes; at most 1,048,576 are sent"),
         ("data='x' * 3_000_000", "a request may take 1,572,864 bytes"),
     ],
@@ -231,7 +268,8 @@ async def test_a_request_that_is_not_sent(run, upstream, options, says):
 
 async def test_a_method_that_tools_do_not_have(run, upstream):
     kind, said = value_of(await run(*caught("requests.request('TRACE', '{url}/echo')")))
-    assert (kind, "'TRACE' is not one of" in said, upstream.requests) == ("RequestException", True, [])
+    assert (kind, upstream.requests) == ("RequestException", [])
+    assert said == "the method is not one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 async def test_a_tool_makes_as_many_requests_as_it_may(run, upstream):
@@ -338,6 +376,13 @@ async def test_credentials_do_not_go_to_another_origin(run, upstream):
     assert "s3cret" not in str(away.headers)
     assert away.headers["accept"] == "text/html"
     assert home.headers["x-api-key"] == "s3cret"
+
+
+async def test_a_redirect_to_what_is_no_url_is_the_upstreams_fault(run, upstream):
+    kind, said = value_of(await run(*caught("requests.get('{url}/redirect?to=http://127.0.0.1:x/')")))
+    assert kind == "ChunkedEncodingError"
+    assert said.startswith("it redirects to what is no URL: its port is not a number")
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from toolyard.contracts.tools import SandboxBinding
 from toolyard.errors import CODES
 from toolyard.sandbox.jail.runs import Usage
 from toolyard.sandbox.runner import Told, Verdict
+from toolyard.security.redaction import Redactor
 from toolyard_executors.executor import Finished
 from toolyard_executors.kinds.sandbox.plans import plan_of
-from toolyard_executors.kinds.sandbox.verdicts import Circumstances, finished, is_hostile
+from toolyard_executors.kinds.sandbox.verdicts import DENIED, Circumstances, finished, is_hostile
+from toolyard_executors.outputs import output_check
 
 PLAN = plan_of(a_tool(SandboxBinding(code="", memory_limit_mb=64, output_limit_kb=3, execution_timeout=5.0)), 1 << 30)
 USAGE = Usage(cpu=0.5, peak=1 << 20, output=99, requests=2)
@@ -136,11 +138,19 @@ def test_no_value_has_a_nul():
         ({"success": False, "message": "no such city"}, "no such city", None),
         ({"success": False}, "the tool reported that it failed", None),
         ({"success": False, "message": ""}, "the tool reported that it failed", None),
-        ({"success": False, "message": {"a": 1}}, "the tool reported that it failed", None),
+        ({"success": False, "message": {"a": 1}}, "the tool reported that it failed", {"message": {"a": 1}}),
         ({"success": False, "message": "m\0"}, "m\ufffd", None),
         ({"success": False, "message": "m", "data": {"a": ["\0"]}}, "m", {"data": {"a": ["\ufffd"]}}),
         ({"success": False, "message": "m", "data": "x" * 9_000}, "m", {"data_bytes": 9_002}),
         ({"success": False, "message": "m" * 9_000}, "m" * 2_000, None),
+        ({"success": False, "error": "no such customer"}, "no such customer", None),
+        ({"success": False, "detail": "d", "reason": "r"}, "d", {"reason": "r"}),
+        ({"success": False, "reason": "r"}, "r", None),
+        ({"success": False, "message": "", "error": "e"}, "e", None),
+        ({"success": False, "error": {"code": 7}}, "the tool reported that it failed", {"error": {"code": 7}}),
+        ({"success": False, "message": "m", "id\0": 7, "none": None}, "m", {"id\ufffd": 7}),
+        ({"success": False, "message": "m", "a": "x" * 9_000, "b": 1}, "m", {"a_bytes": 9_002, "b": 1}),
+        ({"success": False, "message": "m", "k" * 9_000: 1, "b": 1}, "m", {"b": 1}),
     ],
 )
 @pytest.mark.parametrize(("touched", "effect"), [(False, "none"), (True, "unknown")])
@@ -174,9 +184,42 @@ def test_an_error_is_the_tools_own(code: Any, retryable: bool):
     assert (ended.report.logs, ended.report.output_bytes) == ("p", None)
 
 
-@pytest.mark.parametrize(("code", "shown"), [("upstream_error", "egress_denied"), ("tool_error", "tool_error")])
-def test_a_request_that_was_denied_and_left_at_that_is_a_denial(code: Any, shown: str):
-    ended = told(Told(code=code, message="m", retryable=True), denied=True)
+@pytest.mark.parametrize(
+    ("code", "message", "denied", "shown"),
+    [
+        ("upstream_error", f"ConnectionError: {DENIED}", True, "egress_denied"),
+        ("upstream_error", f"ConnectionError: {DENIED}", False, "upstream_error"),
+        ("upstream_error", "HTTPError: 404 Client Error", True, "upstream_error"),
+        ("upstream_error", "ReadTimeout: no answer", True, "upstream_error"),
+        ("tool_error", f"ValueError: {DENIED}", True, "tool_error"),
+    ],
+)
+def test_a_denial_is_what_left_the_tool_if_there_was_one(code: Any, message: str, denied: bool, shown: str):
+    ended = told(Told(code=code, message=message, retryable=True), denied=denied)
     assert ended.error is not None
     assert ended.error.code == shown
-    assert ended.error.retryable is (shown == "tool_error")
+    assert ended.error.retryable is (shown != "egress_denied")
+
+
+# ---- secrets ------------------------------------------------------------------------------------
+
+HIDES = Redactor({"KEY": "s3cret-value"})
+
+
+def test_a_message_is_cut_where_no_secret_is_any_more():
+    ended = returned({"success": False, "message": "m" * 1_990 + "s3cret-value"}, redactor=HIDES)
+    assert ended.error is not None
+    assert ended.error.message == "m" * 1_990 + "[redacted:"
+
+
+def test_what_a_result_is_not_is_cut_where_no_secret_is_any_more():
+    check = output_check({"type": "object"})
+    error = check(Result(content="m" * 190 + "s3cret-value"), HIDES)
+    assert error is not None
+    assert "s3c" not in str(error.details)
+
+
+def test_of_much_that_is_said_beside_it_a_bounded_part_is_passed_on():
+    ended = returned({"success": False, "message": "m", **{f"key{number}": "x" * 100 for number in range(1_000)}})
+    assert ended.error is not None
+    assert 7_000 < len(msgspec.json.encode(ended.error.details)) < 9_000

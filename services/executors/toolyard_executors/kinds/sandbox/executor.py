@@ -4,12 +4,12 @@ Given to the runtime by `worker`. It runs nothing itself: see `toolyard.sandbox.
 ``none``; reached and not succeeded ``unknown``; succeeded ``done``.
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final
 
 from toolyard.contracts.tools import PinnedTool
-from toolyard.sandbox.runner import Isolation, Runner, ServerLost, Told, Verdict
-from toolyard.sandbox.telling import Untrue
+from toolyard.sandbox.runner import Isolation, NoPlace, Runner, ServerLost, Told, Verdict
 from toolyard.security.egress import AllowList
 from toolyard.telemetry.logs import logger
 from toolyard.templates import Unfillable
@@ -24,6 +24,7 @@ from toolyard_executors.outbound.connection import Connections, Resolve
 log = logger("sandbox")
 
 _AWAY: Final = "the sandbox of this worker is not there at the moment"
+_FULL: Final = "no place in the sandbox of this worker came free in its time"
 
 
 class SandboxExecutor:
@@ -90,7 +91,7 @@ class SandboxExecutor:
         plan: Plan = attempt.plan
         try:
             job = plan.job(attempt)
-            code = await self._codes.get(plan)
+            code = await self._code(plan, attempt.remaining)
         except Unfillable as error:
             return failed(error.code, str(error), "none")
         except Refused as refused:
@@ -103,9 +104,21 @@ class SandboxExecutor:
             verdict, told = await self._runner.run(code, job, plan.limits(seconds), requests.answer)
         except ServerLost as lost:
             return _lost(lost)
-        except Untrue as untrue:
-            verdict, told = Verdict(how="broke_protocol", reason=str(untrue)), None
         return self._finished(attempt, verdict, told, denied=requests.denied, seconds=seconds)
+
+    async def _code(self, plan: Plan, seconds: float) -> bytes:
+        """The tool's code, within the time of its process.
+
+        Raises:
+            Refused: it does not pass here.
+            ServerLost: nobody could look at it, or not in that time.
+        """
+        total = plan.limits(seconds).total
+        try:
+            async with asyncio.timeout(total):
+                return await self._codes.get(plan)
+        except TimeoutError:
+            raise ServerLost(f"its code was not looked at within {total:.1f} s") from None
 
     def _requests(self, attempt: Attempt, plan: Plan) -> Requests:
         if self._connections is None:
@@ -132,6 +145,7 @@ class SandboxExecutor:
             touched=attempt.touched,
             denied=denied,
             seconds=seconds,
+            redactor=attempt.redactor,
             isolation=None if found is None else str(found.level),
         )
         return finished(verdict, told, circumstances)
@@ -140,7 +154,7 @@ class SandboxExecutor:
 def _lost(error: ServerLost) -> Finished:
     """Nothing was run: another worker, or this one in a moment, may."""
     log.warning("a tool could not be run", reason=str(error))
-    return failed("unavailable", _AWAY, "none", retryable=True)
+    return failed("unavailable", _FULL if isinstance(error, NoPlace) else _AWAY, "none", retryable=True)
 
 
 def _metrics(found: Isolation | None, runner: Runner) -> Iterator[str]:

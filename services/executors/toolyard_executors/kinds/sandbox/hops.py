@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from toolyard.sandbox.telling import Untrue
-from toolyard.security.egress import Target
+from toolyard.security.egress import EgressDenied, Target
+from toolyard.security.targets import Reason
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -22,8 +23,8 @@ MAX_BODY: Final = 1 << 20
 MAX_HEADERS: Final = 64 << 10
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: ASCII that is seen, blanks between, and the rest of latin-1: what a header can carry.
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+#: ASCII that is seen, and blanks between: servers do not agree on what other bytes of a header mean.
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 #: How a request is framed and where it goes is not for its author to say.
 _OURS: Final = frozenset(
     {
@@ -101,13 +102,13 @@ def headers_of(question: Question) -> dict[str, str]:
     for name, value in question.headers.items():
         lowered, stripped = name.lower(), value.strip(" \t")
         if not _NAME.fullmatch(name):
-            raise Unsendable(f"{name[:40]!r} is not the name of a header")
+            raise Unsendable("a text is not the name of a header: letters, digits and -, as in X-Request-Id")
         if lowered in _OURS:
             raise Unsendable(f"the header {name} is not for a tool to set")
         if lowered in headers:
             raise Unsendable(f"the header {name} stands there twice")
         if not _VALUE.fullmatch(stripped):
-            raise Unsendable(f"the header {name} has letters that a header cannot carry")
+            raise Unsendable(f"the header {name} has letters that a header cannot carry: write it in ASCII")
         headers[lowered] = stripped
     if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADERS:
         raise Unsendable(f"the headers have more than {MAX_HEADERS:,} bytes")
@@ -121,8 +122,25 @@ def method_of(question: Question) -> str:
         Unsendable: one that tools do not have.
     """
     if question.method not in METHODS:
-        raise Unsendable(f"the method {question.method[:20]!r} is not one of {', '.join(sorted(METHODS))}")
+        raise Unsendable(f"the method is not one of {', '.join(sorted(METHODS))}")
     return question.method
+
+
+def fault_of(denied: EgressDenied) -> str:
+    """What is wrong with a URL that leads nowhere because it is none; empty where it leads to what is not open."""
+    return _FAULTS.get(denied.reason, "")
+
+
+#: These are in the text of the URL, so that telling them tells nothing of a network.
+_FAULTS: Final = {
+    Reason.FORBIDDEN_CHARACTER: "it has a blank, a backslash or a control character: quote it (urllib.parse.quote)",
+    Reason.NOT_ASCII: "its host has letters beyond ASCII: write the host as it stands in the DNS (xn--…)",
+    Reason.NOT_UNICODE: "it has half of a surrogate pair",
+    Reason.PERCENT: "its host has a percent sign",
+    Reason.HOST: "its host is neither a name nor an address",
+    Reason.A_LABEL: "its host has a label that begins with xn-- and is none",
+    Reason.PORT: "its port is not a number from 1 to 65535",
+}
 
 
 def followed(hop: Hop, status: int, target: Target) -> Hop:

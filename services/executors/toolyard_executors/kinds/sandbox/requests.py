@@ -31,6 +31,7 @@ from toolyard_executors.kinds.sandbox.hops import (
     Question,
     Unsendable,
     body_of,
+    fault_of,
     followed,
     headers_of,
     method_of,
@@ -54,6 +55,10 @@ class TooManyRedirects(Exception):  # noqa: N818
     """It leads on and on."""
 
 
+class Astray(Exception):  # noqa: N818
+    """An answer redirects to what is no URL; says what is wrong with it."""
+
+
 class Requests:
     """Answers what one attempt's tool asks.
 
@@ -62,7 +67,7 @@ class Requests:
         memory: bytes that the tool may use.
 
     Attributes:
-        denied: whether the last request went where it may not.
+        denied: whether a request went where it may not.
     """
 
     def __init__(
@@ -90,25 +95,31 @@ class Requests:
             Untrue: nothing that an honest guest asks.
         """
         question = question_of(data)
-        self.denied = False
         try:
             async with asyncio.timeout(question.timeout):  # the run's own time is the jail's to keep
                 return await self._follow(question)
         except TimeoutError:
             return _failure("timed_out", f"no answer within {question.timeout:g} s")
         except EgressDenied as denied:
-            self.denied = True
-            call = self._attempt.call
-            log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
-            return _failure("denied", DENIED)
+            return self._denied(denied)
         except Unsendable as error:
             return _failure("refused", str(error))
         except TooManyRedirects:
             return _failure("redirects", f"more than {MAX_REDIRECTS} redirects")
+        except Astray as astray:
+            return _failure("answer", f"it redirects to what is no URL: {astray}")
         except (NotConnected, HostNotResolved) as error:
             return _failure("unreachable", str(error))
         except (AnswerTooLarge, NotDecodable, Cut) as error:
             return _failure("answer", str(error))
+
+    def _denied(self, denied: EgressDenied) -> bytes:
+        if fault := fault_of(denied):
+            return _failure("invalid", f"the URL cannot be used: {fault}")
+        self.denied = True
+        call = self._attempt.call
+        log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
+        return _failure("denied", DENIED)
 
     async def _follow(self, question: Question) -> bytes:
         """Send it, and what its redirects ask for."""
@@ -129,20 +140,25 @@ class Requests:
         return check_url(url, allow=self._allow, allowed_hosts=self._hosts, https_only=self._https_only)
 
     def _redirected(self, source: Target, location: str) -> Target:
-        return redirect_target(
-            source, location, allow=self._allow, allowed_hosts=self._hosts, https_only=self._https_only
-        )
+        try:
+            return redirect_target(
+                source, location, allow=self._allow, allowed_hosts=self._hosts, https_only=self._https_only
+            )
+        except EgressDenied as denied:
+            if fault := fault_of(denied):
+                raise Astray(fault) from None
+            raise
 
     async def _send(self, hop: Hop) -> httpx.Response:
         call = self._attempt.call
         own = {"accept-encoding": "gzip", "traceparent": tracing.child(call.traceparent)}
         headers = [
-            (name.encode(), value.encode("latin-1")) for name, value in {**_DEFAULTS, **hop.headers, **own}.items()
+            (name.encode(), value.encode("ascii")) for name, value in {**_DEFAULTS, **hop.headers, **own}.items()
         ]
         request = httpx.Request(
             hop.method, hop.target.url, headers=headers, content=hop.body, extensions={"timeout": _TIMEOUT}
         )
-        request.headers.encoding = "latin-1"  # or it is guessed anew at each look
+        request.headers.encoding = "ascii"  # or it is guessed anew at each look
         errand = Errand(hop.target, self._attempt.reached_out, call.rerunnable or hop.method in _SAFE)
         response = await self._connections.send(request, errand)
         response.headers.encoding = "latin-1"

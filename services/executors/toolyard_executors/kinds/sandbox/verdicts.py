@@ -13,16 +13,24 @@ import msgspec
 from toolyard.contracts.calls import Report, Result
 from toolyard.contracts.codec import encode_json
 from toolyard.sandbox.runner import Told, Verdict
+from toolyard.security.redaction import NOTHING, Redactor
 from toolyard.states import Effect
 from toolyard_executors.executor import Finished, failed
 from toolyard_executors.kinds.sandbox.plans import Plan
 from toolyard_executors.outbound.cleaning import clean, clean_value
 
-#: Bytes of the ``data`` of a tool that reports a failure, as far as they are passed on, and characters of its message.
+#: Bytes of what a tool that reports a failure says beside its message, as far as they are passed on, and characters of
+#: that.
 _DATA_SHOWN: Final = 8_192
 _MESSAGE_SHOWN: Final = 2_000
 
+#: Where a tool says why it failed: the first of these that is a text.
+_SAYS_WHY: Final = ("message", "error", "detail", "reason")
+_UNSAID: Final = "the tool reported that it failed"
+
 DENIED: Final = "the tool may not connect to that address"
+#: How the message of an error ends that is a denial which left the tool, and not something that came after it.
+_LEFT_DENIED: Final = f": {DENIED}"
 _OUT_OF_BOUNDS: Final = "what ran was not the tool any more, and was stopped"
 
 
@@ -32,9 +40,10 @@ class Circumstances:
 
     Attributes:
         touched: whether the world may have seen something of it.
-        denied: whether the last request of the tool was denied.
+        denied: whether a request of the tool was denied.
         seconds: that its attempt had left when it began.
         isolation: how well it was locked up.
+        redactor: takes out its secrets; here of what is cut, because a part of one would not be found later.
     """
 
     plan: Plan
@@ -42,6 +51,7 @@ class Circumstances:
     denied: bool
     seconds: float
     isolation: str | None
+    redactor: Redactor = NOTHING
 
     @property
     def effect(self) -> Effect:
@@ -76,19 +86,31 @@ def _answered(told: Told, about: Circumstances) -> Finished:
 
 def _unsuccessful(value: dict[str, Any], about: Circumstances) -> Finished:
     """The tool says of itself that it did not succeed."""
-    said = value.get("message")
-    message = clean(said)[:_MESSAGE_SHOWN] if isinstance(said, str) and said else "the tool reported that it failed"
-    data = clean_value(value.get("data"))
-    size = len(encode_json(data))
-    shown = {} if data is None else {"data": data} if size <= _DATA_SHOWN else {"data_bytes": size}
-    return failed("tool_error", message, about.effect, details=shown or None)
+    why = next((name for name in _SAYS_WHY if isinstance(value.get(name), str) and value[name]), None)
+    message = _UNSAID if why is None else about.redactor.text(clean(value[why]))[:_MESSAGE_SHOWN]
+    rest = {key: item for key, item in value.items() if key not in ("success", why) and item not in (None, "")}
+    return failed("tool_error", message, about.effect, details=_shown(clean_value(rest)) or None)
+
+
+def _shown(rest: dict[str, Any]) -> dict[str, Any]:
+    """As much of a dict as is passed on: each item whole, or its size."""
+    left, shown = _DATA_SHOWN, dict[str, Any]()
+    for key, item in rest.items():
+        size = len(encode_json(item))
+        for name, told in ((key, item), (f"{key}_bytes", size)):
+            takes = len(encode_json({name: told}))
+            if takes <= left:
+                shown[name] = told
+                left -= takes
+                break
+    return shown
 
 
 def _error(told: Told, about: Circumstances) -> Finished:
     """The guest says what went wrong."""
     code: str = told.code or "tool_error"
     message, retryable = told.message, told.retryable
-    if code == "upstream_error" and about.denied:
+    if about.denied and code == "upstream_error" and message.endswith(_LEFT_DENIED):
         code, message, retryable = "egress_denied", DENIED, False
     place: dict[str, Any] = {"line": told.line} if told.line is not None else {}
     if told.traceback:
