@@ -32,8 +32,9 @@ class Sandbox:
 
     def __init__(self, settings: EmbeddedSettings) -> None:
         self.left_out = ""
+        self._asked = places_of(POOL, settings.concurrency)
         self._runner = Runner(
-            children=min(places_of(POOL, settings.concurrency), _MOST_PROCESSES),
+            children=min(self._asked, _MOST_PROCESSES),
             memory=settings.sandbox_memory << 20,
             minimum=Level(settings.sandbox_minimum),
         )
@@ -46,6 +47,8 @@ class Sandbox:
             self.left_out = str(error)
             await self._runner.stop()
             log.warning("the sandbox pool is left out", reason=self.left_out)
+        if self._asked > _MOST_PROCESSES and not self.left_out:
+            log.warning("the sandbox has fewer places than TOOLYARD_CONCURRENCY", places=_MOST_PROCESSES)
 
     @property
     def level(self) -> str:

@@ -170,6 +170,14 @@ def test_below_the_minimum_it_refuses_and_says_which_wall_is_missing(tmp_path: P
     assert "Use a kernel from 5.13 on with Landlock" in said
 
 
+def test_with_too_few_descriptors_for_its_places_it_refuses_and_says_both_numbers(tmp_path: Path):
+    with start(tmp_path, "sh", "-c", 'ulimit -n 300; exec "$@"', "sh", TOOLYARD_CONCURRENCY="100") as refused:
+        assert refused.wait(within=WITHIN) == 1
+        said = refused.output()
+    assert "toolyard worker: 100 places of the sandbox need 400 descriptors, and this process may have 300:" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("env", "said"),
     [
