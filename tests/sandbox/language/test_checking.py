@@ -1,8 +1,11 @@
 """A source is refused with everything that is wrong with it, each with its place and what to do instead."""
 
+import ast
+import cProfile
 import dis
+import pstats
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import CodeType
 
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import strategies as st
 from tests.sandbox.language import cases
 from tests.sandbox.language.cases import compiled, problems, tool
 
-from toolyard.sandbox.language import checking, guest
+from toolyard.sandbox.language import checking, guest, modules
 from toolyard.sandbox.language.checking import check
+from toolyard.sandbox.language.facades import facade
 
 
 def messages(source: str, allowed_imports: list[str] | None = cases.EVERYTHING) -> list[str]:
@@ -199,6 +203,65 @@ def test_allowed_imports_hold_when_the_tool_runs_too(module: str, allowed: list[
     code = compiled(tool(f"return {module}", f"import {module}"))
     told = cases.run_payload(code, allowed_imports=allowed)
     assert said in guest.serve("run", told, cases.nobody)
+
+
+@pytest.mark.parametrize(
+    ("imported", "said"),
+    [
+        *(("jsn", "json"), ("datatime", "datetime"), ("collections.ab", "collections.abc"), ("request", "requests")),
+        *((module, None) for module in ("bs4", "zlib", "fnmatch", "requests.adapters", "simplejson", "markdown")),
+    ],
+)
+def test_only_a_module_of_nearly_that_name_can_be_meant(imported: str, said: str | None):
+    (found,) = messages(f"import {imported}\n{tool('return 1')}")
+    assert (f"did you mean `{said}`?" if said else "is not available") in found
+    assert ("did you mean" in found) == bool(said)
+
+
+@pytest.mark.parametrize("line", ["import jsn{n}", "from math import sqroot{n}", "math.sqroot{n}"])
+def test_only_for_the_first_of_many_unknown_modules_and_members_a_known_one_is_looked_for(
+    line: str, monkeypatch: pytest.MonkeyPatch
+):
+    looked: list[str] = []
+
+    def near(name: str, among: Collection[str], **options: object) -> list[str]:
+        looked.extend([name] if among else [])
+        return []
+
+    monkeypatch.setattr(modules, "get_close_matches", near)
+    monkeypatch.setattr(facade, "get_close_matches", near)
+    assert len(messages("import math\n" + "\n".join(line.format(n=n) for n in range(90)) + tool("return 1"))) == 90
+    assert len(looked) == 20
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "class A{n}:\n  def __init__(s, a):\n    super().__init__()\n    s.a = a\n",
+        "x" + ".a" * 90 + "\n",
+        "x" + ".a" * 90 + " += 1\n",
+        "f(" * 40 + ")" * 40 + "\n",
+        "match x:\n  case f(x=f(y=z)): pass\n",
+    ],
+    ids=["super", "attributes", "augmented", "calls", "patterns"],
+)
+def test_looking_at_twice_as_much_takes_twice_as_many_steps(line: str):
+    """Counted in calls, which are the same on every machine."""
+
+    def calls(repeated: int) -> int:
+        source = "x = f = z = 1\n" + "".join(line.format(n=n) for n in range(repeated)) + tool("return 1")
+        counted = cProfile.Profile()
+        counted.enable()
+        found = check(source)
+        counted.disable()
+        assert found.problems == ()
+        return int(pstats.Stats(counted).total_calls)  # type: ignore[attr-defined]
+
+    once = calls(20)
+    assert calls(40) < 2.3 * once
+    # A deep source costs what a shallow one of that many nodes costs: each node is looked at a few times.
+    nodes = sum(1 for _ in ast.walk(ast.parse("".join(line.format(n=n) for n in range(20)))))
+    assert once < 300 * nodes + 20_000
 
 
 # ---- what the compiler made of it ---------------------------------------------------------------

@@ -11,13 +11,14 @@ from typing import Final
 
 from toolyard.sandbox.language import modules
 from toolyard.sandbox.language.facades import CATALOGUE
+from toolyard.sandbox.language.facades.facade import NEAR
 from toolyard.sandbox.language.names import MISSING, is_own
 from toolyard.sandbox.language.problems import Problems
 from toolyard.sandbox.language.vocabulary import KNOWN
 
 ENTRY: Final = "execute_tool"
 _WRITE: Final = "write `def execute_tool(parameters, context):` at the top level"
-#: Unknown names for which a known one is looked for: that takes as long as the source has names.
+#: Unknown names of each kind for which a known one is looked for: that takes as long as there are known ones.
 _SUGGESTIONS: Final = 20
 
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -28,14 +29,15 @@ def find_all(tree: ast.Module, problems: Problems, allowed_imports: Collection[s
     _entry(tree, problems)
     _allowed(problems, allowed_imports)
     imports = _Imports(problems, allowed_imports)
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             imports.modules(node)
         elif isinstance(node, ast.ImportFrom):
             imports.members(node)
-    bound = Counter(_bound(tree))
-    _undefined(tree, problems, bound)
-    _members(tree, problems, {name: module for name, module in imports.names.items() if bound[name] == 1})
+    bound = Counter(_bound(nodes))
+    _undefined(nodes, problems, bound)
+    _members(nodes, problems, {name: module for name, module in imports.names.items() if bound[name] == 1})
 
 
 # ---- the entry ----------------------------------------------------------------------------------
@@ -93,6 +95,7 @@ class _Imports:
     def __init__(self, problems: Problems, allowed: Collection[str] | None) -> None:
         self._problems = problems
         self._allowed = allowed
+        self._unknown = 0
         self.names: dict[str, str] = {}
 
     def modules(self, node: ast.Import) -> None:
@@ -116,44 +119,56 @@ class _Imports:
         if alias.name == "*":
             self._problems.at(alias, f"name what you need from `{module}`: `*` is not available")
         elif alias.name not in CATALOGUE[module]:
-            self._problems.at(alias, modules.absent_member(module, alias.name))
+            self._problems.at(alias, modules.absent_member(module, alias.name, suggest=self._suggests()))
         elif f"{module}.{alias.name}" in CATALOGUE:
             self.names[alias.asname or alias.name] = f"{module}.{alias.name}"
 
     def _known(self, node: ast.AST, module: str) -> bool:
         if module not in CATALOGUE:
-            self._problems.at(node, modules.unknown(module))
+            self._problems.at(node, modules.unknown(module, suggest=self._suggests()))
             return False
         if not modules.is_allowed(module, self._allowed):
             self._problems.at(node, modules.not_allowed(module))
         return True
 
+    def _suggests(self) -> bool:
+        self._unknown += 1
+        return self._unknown <= _SUGGESTIONS
 
-def _members(tree: ast.Module, problems: Problems, names: dict[str, str]) -> None:
+
+def _members(nodes: list[ast.AST], problems: Problems, names: dict[str, str]) -> None:
     """Attributes of modules that they do not have."""
-    for node in ast.walk(tree):
+    told = 0
+    for node in nodes:
         if not isinstance(node, ast.Attribute) or is_own(node.attr):
             continue
         module = _module(node.value, names)
         if module is not None and node.attr not in CATALOGUE[module]:
-            problems.at(node, modules.absent_member(module, node.attr))
+            told += 1
+            problems.at(node, modules.absent_member(module, node.attr, suggest=told <= _SUGGESTIONS))
+
+
+#: A module stands at most so many modules deep in others.
+_INSIDE: Final = max(name.count(".") for name in CATALOGUE)
 
 
 def _module(node: ast.expr, names: dict[str, str]) -> str | None:
-    if isinstance(node, ast.Name):
-        return names.get(node.id)
-    if isinstance(node, ast.Attribute):
-        inner = f"{_module(node.value, names)}.{node.attr}"
-        return inner if inner in CATALOGUE else None
-    return None
+    path: list[str] = []
+    while isinstance(node, ast.Attribute) and len(path) <= _INSIDE:
+        path.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in names:
+        return None
+    module = ".".join([names[node.id], *reversed(path)])
+    return module if module in CATALOGUE else None
 
 
 # ---- names --------------------------------------------------------------------------------------
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
+def _bound(nodes: list[ast.AST]) -> Iterator[str]:
     """Every name that is given a meaning somewhere, as often as it is."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
                 yield name
@@ -170,26 +185,24 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 yield name
 
 
-def _undefined(tree: ast.Module, problems: Problems, bound: Collection[str]) -> None:
+def _undefined(nodes: list[ast.AST], problems: Problems, bound: Collection[str]) -> None:
     told: set[str] = set()
-    for node in ast.walk(tree):
+    supers = _has_only_calls_of_super(nodes)
+    for node in nodes:
         if not isinstance(node, ast.Name) or node.id in KNOWN or node.id in bound or node.id in told:
             continue
-        if is_own(node.id) or _is_super(node.id, tree):
+        if is_own(node.id) or (node.id == "super" and supers):
             continue  # the policy has its own words for these
         told.add(node.id)
         problems.at(node, _unknown_name(node.id, bound if len(told) <= _SUGGESTIONS else None))
 
 
-def _is_super(name: str, tree: ast.Module) -> bool:
-    if name != "super":
-        return False
-    loads = sum(isinstance(node, ast.Name) and node.id == "super" for node in ast.walk(tree))
+def _has_only_calls_of_super(nodes: list[ast.AST]) -> bool:
+    names = sum(isinstance(node, ast.Name) and node.id == "super" for node in nodes)
     calls = sum(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
-        for node in ast.walk(tree)
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super" for node in nodes
     )
-    return loads == calls
+    return names == calls
 
 
 def _unknown_name(name: str, bound: Collection[str] | None) -> str:
@@ -197,5 +210,5 @@ def _unknown_name(name: str, bound: Collection[str] | None) -> str:
         return f"`{name}` is not available: {MISSING[name]}"
     if name in CATALOGUE:
         return f"`{name}` is not defined: write `import {name}`"
-    near = get_close_matches(name, [*bound, *KNOWN], n=1) if bound is not None else ()
+    near = get_close_matches(name, [*bound, *KNOWN], n=1, cutoff=NEAR) if bound is not None else ()
     return f"`{name}` is not defined" + (f": did you mean `{near[0]}`?" if near else "")

@@ -13,10 +13,10 @@ Other cases stay, with their dotted names read beforehand, through the guard.
 
 import ast
 
-from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
+from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from toolyard.sandbox.language import patterns
-from toolyard.sandbox.language.hooks import Statements, assign, call, listed
+from toolyard.sandbox.language.hooks import Statements, assign, call, listed, place
 from toolyard.sandbox.language.names import INSPECTING, MATCH, VALUES, inspecting, is_own, own_name
 
 
@@ -58,11 +58,11 @@ class Matching(RestrictingNodeTransformer):
         ]
         conditions = [test, *([ast.Tuple(bound, ast.Load())] if bound else [])]
         guard = ast.BoolOp(ast.And(), [*conditions, ast.Constant(True)])
-        copy_locations(guard, node.pattern)
+        place(guard, node.pattern)
         if node.guard is not None:
             guard.values[-1] = self.visit(node.guard)
         pattern = ast.MatchAs(name=subject)
-        copy_locations(pattern, node.pattern)
+        place(pattern, node.pattern)
         node.pattern, node.guard = pattern, guard
         node.body = [part for child in node.body for part in listed(self.visit(child))]
         return node
@@ -113,7 +113,7 @@ class Matching(RestrictingNodeTransformer):
             seen: ast.expr = self.visit(value)
             return seen
         held = ast.Attribute(ast.Name(self._holder, ast.Load()), f"v{len(self._dotted)}", ast.Load())
-        copy_locations(held, value)
+        place(held, value)
         self._dotted.append(self.visit(value))
         return held
 

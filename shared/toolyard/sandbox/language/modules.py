@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from toolyard.sandbox.language.facades import CATALOGUE
-from toolyard.sandbox.language.facades.facade import absent
+from toolyard.sandbox.language.facades.facade import NEAR, absent
 from toolyard.sandbox.language.names import words
 
 _WEB: Final = "use requests"
@@ -25,6 +25,12 @@ _INSTEAD: Final[dict[str, str]] = {
     **dict.fromkeys(words("dill marshal pickle shelve yaml"), "use json"),
     **dict.fromkeys(words("numpy pandas scipy"), "use statistics, math, itertools and csv"),
     **dict.fromkeys(words("dateutil pytz arrow"), "use datetime and zoneinfo"),
+    **dict.fromkeys(words("bs4 lxml xml"), "use re, and html.unescape"),
+    **dict.fromkeys(words("bz2 gzip lzma zlib"), "the answers of requests come unpacked"),
+    **dict.fromkeys(words("requests.adapters urllib3.util"), "write a loop that tries again, with time.sleep"),
+    "fnmatch": "use re",
+    "locale": "use format specifications, such as f'{x:,.2f}'",
+    "pprint": "use print(json.dumps(x, indent=2))",
 }
 
 #: Packages that a tool has only where its list names them.
@@ -62,17 +68,25 @@ def not_allowed(module: str) -> str:
     return f"`{module}` is not in allowed_imports of this tool: add it there"
 
 
-def unknown(module: str) -> str:
-    """What to tell an author who names a module that tools do not have."""
+def unknown(module: str, *, suggest: bool = True) -> str:
+    """What to tell an author who names a module that tools do not have; ``suggest``: look for one of a name like it."""
     for name in (module, module.partition(".")[0]):
         if name in _INSTEAD:
             return f"`{module}` is not available: {_INSTEAD[name]}"
-    near = get_close_matches(module, CATALOGUE, n=1)
-    return f"`{module}` is not available" + (f": did you mean `{near[0]}`?" if near else "")
+    near = _near(module) if suggest else None
+    return f"`{module}` is not available" + (f": did you mean `{near}`?" if near else "")
 
 
-def absent_member(module: str, name: str) -> str:
+def _near(module: str) -> str | None:
+    """A module of a name like that; inside a package only the last part may differ."""
+    package, _, last = module.rpartition(".")
+    beside = {name.rpartition(".")[2]: name for name in CATALOGUE if name.rpartition(".")[0] == package}
+    found = get_close_matches(last, beside, n=1, cutoff=NEAR)
+    return beside[found[0]] if found else None
+
+
+def absent_member(module: str, name: str, *, suggest: bool = True) -> str:
     """What to tell an author who names what a module does not have here."""
     if (module, name) in _MEMBERS:
         return f"`{module}` has no `{name}` here: {_MEMBERS[module, name]}"
-    return absent(module, name, CATALOGUE[module])
+    return absent(module, name, CATALOGUE[module] if suggest else ())

@@ -15,10 +15,8 @@ the question of who iterates past them in C.
 import ast
 from typing import Final
 
-from RestrictedPython.transformer import copy_locations
-
 from toolyard.sandbox.language.advice import on_statement
-from toolyard.sandbox.language.hooks import Statements, assign, call, listed
+from toolyard.sandbox.language.hooks import Statements, assign, call, listed, place
 from toolyard.sandbox.language.importing import Importing
 from toolyard.sandbox.language.matching import Matching
 from toolyard.sandbox.language.names import (
@@ -161,9 +159,9 @@ class Policy(Importing, Matching):
         before = call(READ, ast.Name(name, ast.Load()), ast.Constant(attribute), at=node)
         sign = ast.Constant(type(node.op).__name__)
         after = call(OPERATE, sign, before, self.visit(node.value), at=node)
-        place = call(WRITE, ast.Name(name, ast.Load()), at=node)
-        written = ast.Assign(targets=[ast.Attribute(place, attribute, ast.Store())], value=after)
-        copy_locations(written, node)
+        changed = call(WRITE, ast.Name(name, ast.Load()), at=node)
+        written = ast.Assign(targets=[ast.Attribute(changed, attribute, ast.Store())], value=after)
+        place(written, node)
         return [found, written]
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Statements:
@@ -242,7 +240,7 @@ class Policy(Importing, Matching):
         node.body = [part for child in node.body for part in listed(self.visit(child))]
         self._scopes.pop()
         maker = ast.keyword("metaclass", ast.Name(MAKE, ast.Load()))
-        copy_locations(maker, node)
+        place(maker, node)
         options = [keyword for keyword in node.keywords if keyword.arg == "total"]
         node.keywords = [maker, *(self.visit(option) for option in options)]
         return node

@@ -23,6 +23,14 @@ class Problem:
     message: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Column:
+    """Where in its line a problem is, counted from 0; -1 is the whole line."""
+
+    offset: int
+    in_bytes: bool
+
+
 class Problems:
     """Collects problems while a source is looked at.
 
@@ -32,23 +40,25 @@ class Problems:
 
     def __init__(self, source: str) -> None:
         self._lines = source.splitlines()
-        self._found: set[Problem] = set()
+        self._found: set[tuple[int, _Column, str]] = set()
 
     def at(self, node: ast.AST, message: str) -> None:
         """Something is wrong where this node stands."""
         line: int = getattr(node, "lineno", 0)
-        self._found.add(Problem(line, self._column(line, getattr(node, "col_offset", -1)), message))
+        self._found.add((line, _Column(getattr(node, "col_offset", -1), in_bytes=True), message))
 
     def on(self, line: int, column: int, message: str) -> None:
         """Something is wrong at this place."""
-        self._found.add(Problem(line, column, message))
+        self._found.add((line, _Column(column - 1, in_bytes=False), message))
 
     def told(self) -> tuple[Problem, ...]:
         """The first hundred problems, in the order of the source."""
-        return tuple(sorted(self._found)[:_MOST])
+        # Only of those that are told the column is counted: that takes as long as the line is.
+        first = sorted(self._found)[:_MOST]
+        return tuple(Problem(line, self._column(line, column), message) for line, column, message in first)
 
-    def _column(self, line: int, offset: int) -> int:
-        if not 0 < line <= len(self._lines):
-            return offset + 1
-        before = self._lines[line - 1].encode(errors="surrogatepass")[:offset] if offset >= 0 else b""
-        return len(before.decode(errors="replace")) + 1 if offset >= 0 else 0
+    def _column(self, line: int, column: _Column) -> int:
+        if not column.in_bytes or column.offset < 0 or not 0 < line <= len(self._lines):
+            return column.offset + 1
+        before = self._lines[line - 1].encode(errors="surrogatepass")[: column.offset]
+        return len(before.decode(errors="replace")) + 1

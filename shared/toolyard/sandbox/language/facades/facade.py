@@ -1,8 +1,11 @@
 """A facade: what a tool gets for a module. It lists names; it is not the module, and leads to no other."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Final, NoReturn
+
+#: How alike two names are, of 1, so that one may be meant by the other.
+NEAR: Final = 0.7
 
 
 class Facade:
@@ -60,7 +63,7 @@ def members_of(module: Facade) -> dict[str, object]:
     return dict(module.__dict__)
 
 
-def absent(module: str, name: str, members: Mapping[str, object]) -> str:
+def absent(module: str, name: str, members: Collection[str]) -> str:
     """What to tell somebody who asked a module for what it does not have here."""
-    near = get_close_matches(name, members, n=1)
+    near = get_close_matches(name, members, n=1, cutoff=NEAR)
     return f"`{module}` has no `{name}` here" + (f": did you mean `{near[0]}`?" if near else "")
