@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.sandbox.conftest import children_of, ended, pid_of
-from tests.sandbox.test_jail import LIMITS
+from tests.sandbox.test_jail import LIMITS, LOOP, begun
 from tests.support.jail.yard import GUESTS
 from tests.support.waiting import async_wait_until
 
@@ -113,5 +113,32 @@ async def test_a_fork_server_that_has_too_few_descriptors_is_replaced(monkeypatc
         assert (await jail.run("echo", b"x", limits=LIMITS)).how == "answered"
         await ended(server)
         assert (await jail.run("echo", b"x", limits=LIMITS)).how == "answered"
+    finally:
+        await jail.stop()
+
+
+async def test_two_fork_servers_hold_no_more_children_than_one():
+    jail = Jail("raw_guest", children=2, minimum=Level.DEGRADED, folders=[GUESTS], renew_after=8)
+    await jail.start()
+    first = jail._pool._server
+    assert first is not None
+    try:
+        running, _ = await begun(jail, LOOP)
+        while jail._pool._server in (first, None):
+            await jail.run("echo", b"x", limits=LIMITS)
+        second = jail._pool._server
+        assert second is not None
+
+        async def settled() -> bool:
+            return len(jail._pool._ready) == 2
+
+        await async_wait_until(settled, within=20, what="children of the second")
+        assert (first.held, second.expected) == (1, 2)
+        running.cancel()
+
+        async def alone() -> bool:
+            return len(jail._pool._ready) == second.expected == 3
+
+        await async_wait_until(alone, within=20, what="the last place for the second")
     finally:
         await jail.stop()

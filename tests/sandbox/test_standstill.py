@@ -85,7 +85,8 @@ async def test_a_run_whose_time_is_over_does_not_begin(jail: Jail):
     assert (await jail.run("echo", b"x", limits=LIMITS)).how == "answered"
 
 
-async def test_a_child_that_does_not_begin_is_not_the_runs_fault(jail: Jail):
+async def test_a_child_that_does_not_begin_is_not_the_runs_fault(jail: Jail, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("toolyard.sandbox.jail.pool._SECONDS_TO_LOCK", 0.5)
     for pid in await all_wait(jail):
         os.kill(pid, signal.SIGSTOP)
     verdict = await jail.run("echo", b"x", limits=Limits(wall=0.5, total=60.0, memory=64 << 20))

@@ -60,6 +60,11 @@ class Child:
         self._pidfd: int | None = pidfd
         self.died: asyncio.Future[Died | None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def held(self) -> bool:
+        """Whether its descriptors are not let go yet."""
+        return self._pidfd is not None
+
     def cpu(self) -> float:
         """CPU seconds up to now; 0 if it has ended already."""
         return usage.cpu_so_far(self.pid)
@@ -137,6 +142,11 @@ class ForkServer:
     def expected(self) -> int:
         """Children that live or were ordered."""
         return len(self.children) + self.ordered
+
+    @property
+    def held(self) -> int:
+        """Children whose descriptors are not let go yet."""
+        return sum(child.held for child in self.children.values())
 
     async def start(self) -> Report:
         """Starts the program, and waits until it has proved its walls.

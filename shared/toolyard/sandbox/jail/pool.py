@@ -5,6 +5,7 @@ and knows nothing of what the children are asked.
 """
 
 import asyncio
+import contextlib
 import resource
 import time
 from collections import deque
@@ -24,6 +25,8 @@ _PATIENCE: Final = 3
 _TOO_BARREN: Final = 3
 _SILENT: Final = "the fork server is there and says nothing"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+#: Seconds that a child may take to lock itself, from the moment when somebody waits for it.
+_SECONDS_TO_LOCK: Final = 5.0
 #: Seconds that it may take to replace a fork server without a word.
 _A_MOMENT: Final = 5.0
 
@@ -114,7 +117,7 @@ class Pool:
             child = self._ready.popleft() if self._ready else await self._next_born()
             channel = Channel(child.channel)
             try:
-                if await readiness(channel):
+                if await _locked(channel):
                     return child, channel
             except BaseException:
                 child.discard()
@@ -164,6 +167,7 @@ class Pool:
         """A child has died, or could not be born or held."""
         if server is not self._server:
             self._end_if_alone(server)
+            self._top_up()
             return
         for child in [each for each in self._ready if each.died.done()]:
             self._ready.remove(child)
@@ -176,8 +180,10 @@ class Pool:
             self._top_up()
 
     def _top_up(self) -> None:
+        """Orders what is missing; what still runs at retired servers is there, too, and so are its descriptors."""
         if self._server is not None:
-            self._server.order(self._wanted - self._server.expected)
+            elsewhere = sum(each.held for each in self._retired)
+            self._server.order(self._wanted - elsewhere - self._server.expected)
 
     def _drop_ready(self) -> None:
         while self._ready:
@@ -225,10 +231,10 @@ class Pool:
         self._drop_ready()
         if server.pid is None:
             self._lost(server)
-        self._top_up()
         if old is not None:
             self._retired.add(old)
             self._end_if_alone(old)
+        self._top_up()
 
     def _lost(self, server: ForkServer) -> None:
         if server is self._server:
@@ -253,6 +259,14 @@ class Pool:
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_exception(error)
+
+
+async def _locked(channel: Channel) -> bool:
+    """Waits until the child at the other end is; False where it has gone, or nothing comes of it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SECONDS_TO_LOCK):
+            return await readiness(channel)
+    return False
 
 
 def _pause(failures: int) -> float:
