@@ -1,6 +1,7 @@
 """What a run says beside its value: what was printed, what failed and where."""
 
 import json
+from typing import Any
 
 import pytest
 from tests.sandbox.language import cases
@@ -105,6 +106,119 @@ def test_the_limit_of_the_value_counts_the_bytes_of_its_json(value: str):
 def test_messages_are_those_that_authors_know(body: str, said: str):
     before = "class Own: pass\nif False:\n    undefined = self_ = 1\nelse:\n    del_ = 1"
     assert failure(tool(body, before))["message"].startswith(said)
+
+
+# ---- what is the tool's own is asked with care --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "requests.HTTPError('x', response=requests.Response('abc', {}, b'', ''))",
+        "requests.HTTPError('x', response=requests.Response(None, {}, b'', ''))",
+        "requests.HTTPError('x', response=Status())",
+        "Raising('x')",
+        "Leaving('x')",
+        "Odd('x')",
+    ],
+)
+def test_the_answer_of_an_exception_may_be_anything(raised: str):
+    before = """
+import requests
+class Status:
+    status_code = 500
+class Raising(requests.HTTPError):
+    @property
+    def response(self): raise ValueError("mine")
+    @response.setter
+    def response(self, value): pass
+class Leaving(Raising):
+    @property
+    def response(self): raise SystemExit("mine")
+    @response.setter
+    def response(self, value): pass
+class Odd(requests.HTTPError):
+    def __init__(self, text): pass
+"""
+    told = failure(tool(f"raise {raised}", before))
+    assert (told["code"], told["retryable"]) == ("upstream_error", False)
+    assert told["message"].startswith(f"{raised.partition('(')[0].removeprefix('requests.')}")
+
+
+def test_an_exception_that_cannot_be_read_at_all_is_an_error_like_any_other(monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(guest, "failure_of", broken)
+    assert failure(tool("1 / 0"))["message"] == "an exception that could not be read"
+
+
+# ---- secrets are taken out before anything is cut -----------------------------------------------
+
+SECRET = "hunter2-correct/horse+battery"
+GIVEN: dict[str, Any] = {"environment": {"SHOP_KEY": SECRET, "PIN": "123"}}
+
+
+@pytest.mark.parametrize("before", [1900, 1960, 1975, 1990, 1999, 2000, 2001])
+def test_no_part_of_a_secret_is_left_of_a_message_that_is_cut(before: int):
+    source = tool(f"import os\nraise ValueError('x' * {before} + os.environ['SHOP_KEY'])")
+    told = failure(source, **GIVEN)
+    assert "hunt" not in json.dumps(told)
+    assert told["message"].startswith("ValueError: xxx")
+
+
+def test_no_part_of_a_secret_is_left_of_a_cause():
+    body = "try:\n    raise KeyError('x' * 1985 + S)\nexcept KeyError as e:\n    raise ValueError('no') from e"
+    told = failure(tool(body, "import os\nS = os.environ['SHOP_KEY']"), **GIVEN)
+    assert "hunt" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("value", ["{'a' * 190 + S: {1}}", "{S: {'a' * 150 + S: {S: {1}}}}", "{'a': {'a' * 1990 + S}}"])
+def test_no_part_of_a_secret_is_left_of_a_place(value: str):
+    told = failure(tool(f"return {value}", "import os\nS = os.environ['SHOP_KEY']"), **GIVEN)
+    assert told["code"] == "output_invalid"
+    assert "hunt" not in told["message"]
+
+
+@pytest.mark.parametrize("before", [60, 75, 79, 80, 85, 95, 99, 100, 101])
+def test_no_part_of_a_secret_is_left_of_what_is_printed(before: int):
+    together = tool(f"print('x' * {before} + S, end='')\nprint('y' * 200)", "import os\nS = os.environ['SHOP_KEY']")
+    in_parts = tool(
+        f"print('x' * {before}, end='')\nfor c in S:\n    print(c, end='')\nprint('y' * 200)",
+        "import os\nS = os.environ['SHOP_KEY']",
+    )
+    for source in (together, in_parts):
+        shown = run(source, limits={"prints": 100}, **GIVEN)["prints"]
+        assert "hunt" not in shown
+        assert shown.startswith("x" * min(before, 100))
+        assert len(shown.partition("…")[0]) <= 100
+        assert "was not kept" in shown
+
+
+def test_many_secrets_make_room_and_leave_no_half_of_one():
+    source = tool("print(S * 5000, end='')", "import os\nS = os.environ['SHOP_KEY']")
+    for limit in range(95, 140):
+        shown = run(source, limits={"prints": limit}, **GIVEN)["prints"]
+        assert shown.replace("[redacted:SHOP_KEY]", "").partition("…")[0] in "[redacted:SHOP_KEY"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("S", "repr(S)", "json.dumps(S)", "quote(S)", "quote(S, safe='')", "base64.b64encode(S.encode()).decode()"),
+        *("base64.b64encode(b'x' + S.encode() + b'y').decode()", "str([S])"),
+    ],
+)
+def test_a_secret_is_found_as_it_is_commonly_written(written: str):
+    before = "import base64, json, os\nfrom urllib.parse import quote\nS = os.environ['SHOP_KEY']"
+    told = failure(tool(f"print({written})\nraise ValueError({written})", before), **GIVEN)
+    assert "[redacted:SHOP_KEY]" in told["message"]
+    assert "[redacted:SHOP_KEY]" in told["prints"]
+
+
+def test_what_is_returned_and_what_is_short_stays_as_it_is():
+    told = run(tool("print(os.environ['PIN'])\nreturn os.environ['SHOP_KEY']", "import os"), **GIVEN)
+    assert (told["value"], told["prints"]) == (SECRET, "123\n")
 
 
 # ---- printing -----------------------------------------------------------------------------------

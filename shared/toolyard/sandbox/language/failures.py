@@ -18,6 +18,7 @@ from toolyard.sandbox.language.facades.web_errors import (
     TooManyRedirects,
 )
 from toolyard.sandbox.language.names import FILE
+from toolyard.sandbox.language.redacting import NOTHING, Redactor
 
 #: Characters of a message and of a name in it, calls of a traceback, and causes.
 _MOST: Final = 2_000
@@ -50,43 +51,54 @@ class Failure:
     retryable: bool
 
 
-def failure_of(exception: BaseException) -> Failure:
+def failure_of(exception: BaseException, redactor: Redactor = NOTHING) -> Failure:
     """What to tell of an exception that left the tool."""
     places = list(_places(exception))
     return Failure(
         "upstream_error" if isinstance(exception, _UPSTREAMS) else "tool_error",
-        told(exception),
+        told(exception, redactor),
         places[-1][0] if places else None,
-        tuple(_traceback(exception, places)),
+        tuple(_traceback(exception, places, redactor)),
         _may_pass(exception),
     )
 
 
-def told(exception: BaseException) -> str:
+def told(exception: BaseException, redactor: Redactor = NOTHING) -> str:
     """Its kind and its text."""
-    name = type(exception).__name__[:_NAME]
-    text = _text(exception)
+    name = redactor.text(type(exception).__name__)[:_NAME]
+    text = _text(exception, redactor)
     return f"{name}: {text}" if text else name
 
 
 def _may_pass(exception: BaseException) -> bool:
     if isinstance(exception, HTTPError):
-        status = exception.response.status_code if isinstance(exception.response, Response) else 0
+        status = _status(exception)
         return status >= 500 or status in _TRY_AGAIN
     return isinstance(exception, ConnectionError | Timeout)
 
 
-def _text(exception: BaseException) -> str:
+def _status(exception: HTTPError) -> int:
+    """Of its answer; 0 where there is none. Both are the tool's to set, and may be anything."""
+    try:
+        answer = exception.response
+    except BaseException:  # noqa: BLE001 - whatever the tool's own property does
+        return 0
+    status = answer.status_code if isinstance(answer, Response) else 0
+    return status if type(status) is int else 0
+
+
+def _text(exception: BaseException, redactor: Redactor) -> str:
     try:
         text = str.__str__(str(exception))
     except BaseException:  # noqa: BLE001 - whatever the tool's own text does
         return "(its text could not be read)"
-    return shortened(text)
+    return shortened(text, redactor)
 
 
-def shortened(text: str) -> str:
-    """As much of a text as is told, as text that can be sent."""
-    cut = text if len(text) <= _MOST else f"{text[:_MOST]}…"
+def shortened(text: str, redactor: Redactor = NOTHING) -> str:
+    """As much of a text as is told, as text that can be sent; what must not be told is taken out before."""
+    shown = redactor.text(text)
+    cut = shown if len(shown) <= _MOST else f"{shown[:_MOST]}…"
     return cut.encode(errors="replace").decode()
 
 
@@ -99,12 +111,12 @@ def _places(exception: BaseException) -> Iterator[tuple[int, str]]:
         entry = entry.tb_next
 
 
-def _traceback(exception: BaseException, places: list[tuple[int, str]]) -> Iterator[str]:
+def _traceback(exception: BaseException, places: list[tuple[int, str]], redactor: Redactor) -> Iterator[str]:
     shown = places if len(places) <= _CALLS else [*places[: _CALLS // 2], (0, ""), *places[-_CALLS // 2 :]]
     for line, name in shown:
         yield f"line {line}, in {name}" if line else f"… {len(places) - _CALLS} more calls"
     cause, seen = exception.__cause__, 0
     while cause is not None and seen < _CAUSES:
         where = next(reversed(list(_places(cause))), None)
-        yield f"caused by {told(cause)}" + (f" (line {where[0]})" if where else "")
+        yield f"caused by {told(cause, redactor)}" + (f" (line {where[0]})" if where else "")
         cause, seen = cause.__cause__, seen + 1

@@ -15,6 +15,7 @@ from toolyard.sandbox.language.facades.web import Asking
 from toolyard.sandbox.language.failures import failure_of, shortened
 from toolyard.sandbox.language.preloading import ORDINARY, SAMPLE, load
 from toolyard.sandbox.language.printing import Printer
+from toolyard.sandbox.language.redacting import Redactor
 from toolyard.sandbox.language.running import Given, run
 from toolyard.sandbox.language.values import NotJSON, TooLarge, as_json
 
@@ -117,9 +118,10 @@ def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     asked = msgspec.convert(json.loads(payload[_LENGTH:end]), _Run)
     given = Given(asked.parameters, asked.context, asked.environment, asked.allowed_imports)
     limits = asked.limits
-    printer, asking = Printer(limits.prints), Asking(ask, limits.requests, limits.question)
+    redactor = Redactor(asked.environment)
+    printer, asking = Printer(limits.prints, redactor), Asking(ask, limits.requests, limits.question)
     try:
-        told = _told(payload[end:], given, printer, asking, limits.output)
+        told = _told(lambda: run(payload[end:], given, printer, asking), redactor, limits.output)
     except MemoryError:
         _RESERVE.clear()
         told = _error("resource_exhausted", "the tool needed more memory than it may have")
@@ -127,21 +129,20 @@ def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     return told[:-1] + b"," + rest[1:]
 
 
-def _told(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> bytes:
+def _told(ran: Callable[[], object], redactor: Redactor, most: int) -> bytes:
     try:
-        return _outcome(code, given, printer, asking, most)
+        return _outcome(ran(), redactor, most)
     except MemoryError:
         raise
     except BaseException as failed:  # noqa: BLE001 - whatever a tool raises is its answer
-        return _failed(failed)
+        return _failed(failed, redactor)
 
 
-def _outcome(code: bytes, given: Given, printer: Printer, asking: Asking, most: int) -> bytes:
-    value = run(code, given, printer, asking)
+def _outcome(value: object, redactor: Redactor, most: int) -> bytes:
     try:
         plain = _bytes(as_json(value, most))
     except NotJSON as wrong:
-        return _error("output_invalid", shortened(str(wrong)))
+        return _error("output_invalid", shortened(wrong.told(redactor)))
     except TooLarge:
         plain = None
     if plain is None or len(plain) > most:
@@ -149,8 +150,13 @@ def _outcome(code: bytes, given: Given, printer: Printer, asking: Asking, most: 
     return b'{"kind":"value","value":' + plain + b"}"
 
 
-def _failed(exception: BaseException) -> bytes:
-    failure = failure_of(exception)
+def _failed(exception: BaseException, redactor: Redactor) -> bytes:
+    try:
+        failure = failure_of(exception, redactor)
+    except MemoryError:
+        raise
+    except BaseException:  # noqa: BLE001 - it is the tool's object, and may be anything
+        return _error("tool_error", "an exception that could not be read")
     about = {"line": failure.line, "traceback": failure.traceback, "retryable": failure.retryable}
     return _error(failure.code, failure.message, **about)
 

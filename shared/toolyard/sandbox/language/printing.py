@@ -4,6 +4,8 @@ import io
 from collections.abc import Callable
 from typing import Final
 
+from toolyard.sandbox.language.redacting import NOTHING, Redactor
+
 _NOTE: Final = "… (what was printed after this was not kept)\n"
 
 
@@ -12,10 +14,14 @@ class Printer:
 
     Args:
         limit: bytes that are kept; what comes later is dropped, and a note says so.
+        redactor: what it takes out before it cuts.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._room = limit
+    def __init__(self, limit: int, redactor: Redactor = NOTHING) -> None:
+        self._limit = limit
+        self._redactor = redactor
+        # So much more is kept that of a value which begins within the limit all is there.
+        self._room = limit + 4 * redactor.longest
         self._kept: list[bytes] = []
         self._full = False
 
@@ -35,7 +41,12 @@ class Printer:
 
     def printed(self) -> str:
         """All that was kept, as text that can be sent."""
-        return b"".join(self._kept).decode(errors="ignore") + (_NOTE if self._full else "")
+        text = b"".join(self._kept).decode(errors="ignore")
+        if self._full:
+            text = self._redactor.without_half(text)
+        kept = self._redactor.text(text).encode()
+        cut = self._full or len(kept) > self._limit
+        return kept[: self._limit].decode(errors="ignore") + (_NOTE if cut else "")
 
 
 def _text(values: tuple[object, ...], sep: str | None, end: str | None) -> str:

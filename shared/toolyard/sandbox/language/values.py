@@ -5,8 +5,12 @@ Subclasses are read by the methods of the class that JSON knows, so that their o
 
 from typing import Final
 
+from toolyard.sandbox.language.redacting import NOTHING, Redactor
+
 #: Levels of lists and dicts in each other.
 MAX_DEPTH: Final = 100
+#: Characters of a place.
+_PATH: Final = 200
 
 #: Bits of an integer: what Python turns into at most 4,300 digits, which is also what it reads back.
 _MAX_BITS: Final = 14_283
@@ -40,7 +44,27 @@ _INSTEAD: Final = {
 
 
 class NotJSON(Exception):  # noqa: N818 - what it says is told, and nothing failed
-    """The value cannot be an answer; the text says where and why."""
+    """The value cannot be an answer; the text says where and why.
+
+    Args:
+        path: to what in it.
+        why: what follows its place in a sentence.
+    """
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, why)
+        self._path = path
+        self._why = why
+
+    def told(self, redactor: Redactor) -> str:
+        """The text, of whose place nothing is cut before it is without what must not be told."""
+        path = redactor.text(self._path)
+        shown = path if len(path) <= _PATH else f"{path[:_PATH]}…"
+        place = f"`{shown}` of the returned value" if path else "the returned value"
+        return f"{place} {redactor.text(self._why)}"
+
+    def __str__(self) -> str:
+        return self.told(NOTHING)
 
 
 class TooLarge(Exception):  # noqa: N818
@@ -76,20 +100,20 @@ class _Reader:
         if isinstance(value, float):
             return _number(value, path)
         if depth == MAX_DEPTH:
-            raise NotJSON(f"{_at(path)} is nested more than {MAX_DEPTH} levels deep")
+            raise NotJSON(path, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(value, list | tuple):
             every = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
             return [self.read(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(every)]
         if isinstance(value, dict):
             return self._members(value, path, depth)
-        raise NotJSON(_refused(value, path))
+        raise NotJSON(path, _refused(value))
 
     def _members(self, value: dict[object, object], path: str, depth: int) -> dict[str, JSON]:
         members: dict[str, JSON] = {}
         for key, item in dict.items(value):
             name = self._key(key, path)
             if name in members:
-                raise NotJSON(f"{_at(path)} has the key {name!r} twice")
+                raise NotJSON(path, f"has the key {name!r} twice")
             members[name] = self.read(item, f"{path}.{name}" if path else name, depth + 1)
         return members
 
@@ -99,14 +123,14 @@ class _Reader:
         if isinstance(key, int) and not isinstance(key, bool):
             return str(_whole(key, path))
         kind = type(key).__name__
-        raise NotJSON(f"{_at(path)} has a key of type {kind}; the keys of JSON are texts: use str(key)")
+        raise NotJSON(path, f"has a key of type {kind}; the keys of JSON are texts: use str(key)")
 
     def _text(self, text: str, path: str) -> str:
         try:
             self._take(len(text) if text.isascii() else len(text.encode()))
         except UnicodeEncodeError:
-            place = f"{_at(path)} has half of a surrogate pair in its text"
-            raise NotJSON(f"{place}: use text.encode(errors='replace').decode()") from None
+            why = "has half of a surrogate pair in its text: use text.encode(errors='replace').decode()"
+            raise NotJSON(path, why) from None
         return text
 
     def _take(self, size: int) -> None:
@@ -118,23 +142,18 @@ class _Reader:
 def _whole(value: int, path: str) -> int:
     plain = int.__int__(value)
     if plain.bit_length() > _MAX_BITS:
-        raise NotJSON(f"{_at(path)} is a number with more than 4,300 digits: use hex(x), or less of it")
+        raise NotJSON(path, "is a number with more than 4,300 digits: use hex(x), or less of it")
     return plain
 
 
 def _number(value: float, path: str) -> float:
     plain = float.__float__(value)
     if plain != plain or plain in {float("inf"), float("-inf")}:
-        raise NotJSON(f"{_at(path)} is {plain}, which JSON does not have: use None")
+        raise NotJSON(path, f"is {plain}, which JSON does not have: use None")
     return plain
 
 
-def _at(path: str) -> str:
-    shown = path if len(path) <= 200 else f"{path[:200]}…"
-    return f"`{shown}` of the returned value" if path else "the returned value"
-
-
-def _refused(value: object, path: str) -> str:
+def _refused(value: object) -> str:
     kind = type(value)
     name = kind.__name__
     instead = _INSTEAD.get(name)
@@ -142,4 +161,4 @@ def _refused(value: object, path: str) -> str:
         instead = "use dataclasses.asdict(x)"
     if instead is None and any(base.__name__ == "Enum" for base in kind.__mro__):
         instead = "use .value"
-    return f"{_at(path)} is of type {name}, which is no JSON" + (f": {instead}" if instead else "")
+    return f"is of type {name}, which is no JSON" + (f": {instead}" if instead else "")
