@@ -274,12 +274,29 @@ def test_a_tool_that_loses_its_entry():
     ("call", "said"),
     [
         ("requests.get('https://a.example', verify=False)", "takes no `verify` here: certificates are always checked"),
-        ("requests.post('https://a.example', files={})", "takes no `files` here"),
+        ("requests.post('https://a.example', files={'a': b'x'})", "takes no `files` here"),
+        ("requests.get('https://a.example', stream=True)", "takes no `stream` here"),
+        ("requests.get('https://a.example', proxies={'https': 'http://b'})", "takes no `proxies` here"),
         ("requests.get('https://a.example', colour=1)", "there is no such option"),
         ("requests.get('a.example')", "No scheme supplied. Perhaps you meant https://a.example?"),
         ("requests.get('https://a.example', auth='x')", "auth is a pair"),
         ("requests.post('https://a.example', data=3)", "expected a dict, a text or bytes, not int"),
-        ("requests.get('https://a.example', timeout='x')", "timeout is a number of seconds"),
+        ("requests.get('https://a.example', timeout='5')", "a number of seconds, or a pair of them, and no str"),
+        ("requests.get('https://a.example', timeout=1e5)", "more than 0 and less than 86,400"),
+        ("requests.get('https://a.example', timeout=0)", "more than 0 and less than 86,400"),
+        ("requests.get('ftp://a.example')", "InvalidURL: Invalid URL 'ftp://a.example': requests knows https and http"),
+        ("requests.get('https:///x')", "InvalidURL: Invalid URL 'https:///x': No host supplied"),
+        ("requests.get('https://a.example:80a/')", "its port is no number from 1 to 65535"),
+        ("requests.get('https://a.example:99999/')", "its port is no number from 1 to 65535"),
+        ("requests.get('https://u:p@a.example/')", "are given as auth=(name, password)"),
+        ("requests.get('https://a b.example/')", "a character that no host has"),
+        ("requests.get('https://a%41.example/')", "a character that no host has"),
+        ("requests.get('https://a..example/')", "each part of its host has from 1 to 63 characters"),
+        ("requests.get(f'https://{chr(97) * 64}.example/')", "each part of its host has from 1 to 63 characters"),
+        ("requests.get('https://fa\u00df.example/')", "can be read in two ways"),
+        ("requests.get('https://\u00fc' + 'a' * 70 + '.example/')", "is no internationalised name"),
+        ("requests.get('https://a.example/\\ud800')", "half of a surrogate pair"),
+        ("requests.get('')", "MissingSchema"),
     ],
 )
 def test_options_of_requests_that_are_refused(call: str, said: str):
@@ -297,3 +314,140 @@ def test_one_request_too_many():
     )
     assert told["message"] == "RequestException: this tool may make 2 requests, and made them"
     assert told["requests"] == 2
+
+
+def asked(call: str, before: str = "import requests") -> dict[str, Any]:
+    """What one request asks the worker."""
+    questions: list[dict[str, Any]] = []
+
+    def ask(question: bytes) -> bytes:
+        questions.append(json.loads(question))
+        return json.dumps({"status": 204, "headers": {}, "body": "", "url": questions[0]["url"]}).encode()
+
+    assert run(tool(call, before), ask)["kind"] == "value"
+    return questions[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://a.example", "https://a.example/"),
+        ("  HTTPS://a.example:08443?q=1#part", "https://a.example:8443/?q=1"),
+        ("https://a.example/a b/é?q=ü x&r=%20#ä", "https://a.example/a%20b/%C3%A9?q=%C3%BC%20x&r=%20"),
+        ("https://a.example/100%/x", "https://a.example/100%25/x"),
+        ("https://a.example/[x]{y}|^`\\\\", "https://a.example/[x]%7By%7D%7C%5E%60%5C"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://[2001:db8::1]:443/", "https://[2001:db8::1]:443/"),
+        ("http://127.0.0.1:19999", "http://127.0.0.1:19999/"),
+    ],
+)
+def test_an_url_is_sent_in_ascii(written: str, sent: str):
+    assert asked(f"requests.get('{written}')")["url"] == sent
+
+
+def test_parameters_are_added_to_the_query():
+    call = "requests.get('https://a.example/x?a=1', params={'b': [1, 'ü'], 'c': None, 'd': 'x y'})"
+    assert asked(call)["url"] == "https://a.example/x?a=1&b=1&b=%C3%BC&d=x+y"
+    assert asked("requests.get('https://a.example/', 'a=b c')")["url"] == "https://a.example/?a=b%20c"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "verify=True, stream=False, proxies=None, cert=None, hooks=None, files=None",
+        "verify=None, proxies={}, hooks={}, files={}",
+    ],
+)
+def test_options_that_say_what_is_so_anyway_are_taken(options: str):
+    assert asked(f"requests.get('https://a.example/', {options})")["method"] == "GET"
+
+
+def test_options_of_a_session_may_be_given_by_position():
+    session = "requests.Session().request('post', 'https://a.example/', {'a': 1}, b'x', {'X-A': 'b'}, None, None, "
+    question = asked(session + "('u', 'p'), 5, False)")
+    assert (question["method"], question["timeout"], question["redirects"]) == ("POST", 5.0, False)
+    assert question["headers"] == {"X-A": "b", "Authorization": "Basic dTpw"}
+
+
+def test_a_header_counts_as_it_was_given_last_and_none_leaves_it_out():
+    before = "import requests\ns = requests.Session()\ns.headers.update({'X-A': 'a', 'x-b': 'b', 'X-C': 3})"
+    call = "s.post('https://a.example/', json={}, headers={'x-a': None, 'X-B': b'B', 'content-type': 'text/x'})"
+    assert asked(call, before)["headers"] == {"X-B": "B", "X-C": "3", "content-type": "text/x"}
+    call = "s.post('https://a.example/', json={}, headers={'Content-Type': None})"
+    assert asked(call, before)["headers"]["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "named", ["unknown", "hex", "undefined", "idna", "", "utf-8; charset=hex", "a\x0bb", "'", "x" * 300]
+)
+def test_an_answer_in_an_odd_encoding_is_read_as_utf_8(named: str):
+    def ask(question: bytes) -> bytes:
+        headers = {"Content-Type": f"text/plain; charset={named}"}
+        return json.dumps({"status": 200, "headers": headers, "body": "w7w=", "url": "https://a.example/"}).encode()
+
+    assert run(tool("return requests.get('https://a.example').text", "import requests"), ask)["value"] == "ü"
+
+
+def test_what_authors_ask_an_answer():
+    def ask(question: bytes) -> bytes:
+        headers = {"Content-Type": 'text/plain; charset="latin-1"'}
+        return json.dumps({"status": 200, "headers": headers, "body": "/A==", "url": "https://a.example/"}).encode()
+
+    body = """
+r = requests.get('https://a.example', headers={'X-A': 'b'})
+first = [r.encoding, r.apparent_encoding, r.text, r.history, r.cookies, r.elapsed.total_seconds() >= 0]
+r.encoding = 'utf-8'
+second = [r.text, r.request.method, r.request.url, r.request.headers]
+r.encoding = None
+third = [r.text, list(r.iter_content(8)), list(r.iter_lines(512, True))]
+made = requests.Response()
+made.status_code = 404
+return [first, second, [str(part) for part in third], made.ok, made.elapsed.total_seconds()]
+"""
+    assert run(tool(body.strip(), "import requests"), ask)["value"] == [
+        ["latin-1", "utf-8", "ü", [], {}, True],
+        ["�", "GET", "https://a.example/", {"X-A": "b"}],
+        ["�", "[b'\\xfc']", "['�']"],
+        False,
+        0.0,
+    ]
+
+
+def test_an_exception_says_what_was_asked():
+    def ask(question: bytes) -> bytes:
+        return json.dumps({"error": "no", "kind": "timed_out"}).encode()
+
+    body = "try:\n    requests.get('https://a.example')\nexcept requests.Timeout as e:\n    return e.request.url"
+    assert run(tool(body, "import requests"), ask)["value"] == "https://a.example/"
+
+
+def test_what_is_logged_of_an_exception_is_its_text():
+    body = """
+log = logging.getLogger("x")
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    log.exception("boom")
+    log.error("wrong %s", 1, exc_info=True)
+    log.warning("given", exc_info=ValueError("other"))
+    log.info("triple", exc_info=(ValueError, error, None))
+    logging.exception("root")
+    log.exception("quiet", exc_info=False)
+log.warn("old")
+log.error("nothing", exc_info=True)
+"""
+    assert run(tool(body.strip(), "import logging"))["prints"].splitlines() == [
+        *("ERROR boom", "ZeroDivisionError: division by zero"),
+        *("ERROR wrong 1", "ZeroDivisionError: division by zero"),
+        *("WARNING given", "ValueError: other"),
+        *("INFO triple", "ZeroDivisionError: division by zero"),
+        *("ERROR root", "ZeroDivisionError: division by zero"),
+        *("ERROR quiet", "WARNING old", "ERROR nothing"),
+    ]
+
+
+def test_the_environment_can_be_copied_and_changed_there():
+    told = run(
+        tool("e = os.environ.copy()\ne['B'] = 'b'\nreturn [e, len(os.environ)]", "import os"), environment={"A": "a"}
+    )
+    assert told["value"] == [{"A": "a", "B": "b"}, 1]

@@ -100,6 +100,30 @@ def test_what_people_nest_is_not_too_deep():
     assert cases.value(tool(f"return len({'+'.join(['[1]'] * 100)})")) == 100
 
 
+def test_what_goes_on_is_not_nested():
+    chain = "if x == 0: return 0\n" + "".join(f"elif x == {n}: return {n}\n" for n in range(1, 700))
+    assert cases.value(tool(f"x = 699\n{chain}")) == 699
+    assert cases.value(tool(f"return {' + '.join(['1'] * 700)}")) == 700
+    assert "more than 800 times elif or operators in a row" in messages(tool(f"return {' + '.join(['1'] * 900)}"))[0]
+    assert "nested" in messages(tool(f"return {'(1 + ' * 150}1{')' * 150} + {'-' * 199}1"))[0]
+
+
+def test_what_editors_put_into_a_text_is_taken():
+    source = "\ufeffdef execute_tool(parameters, context):\r\n    text = 'a\\x0bb'  # \x0b\r\n    return open(text)\r\n"
+    (found,) = problems(source)
+    assert (found["line"], found["column"]) == (3, 12)
+    assert cases.value(source.replace("open", "len")) == 3
+    assert "non-printable" in messages("\ufeff" + source)[0]
+
+
+@pytest.mark.parametrize("caught", ["ImportError", "(ValueError, ModuleNotFoundError)", "Exception"])
+def test_an_import_that_is_only_tried_is_refused_with_what_it_means(caught: str):
+    attempt = f"try:\n    import pandas\nexcept {caught}:\n    pandas = None\n"
+    (found,) = messages(attempt + tool("return pandas"))
+    assert found.endswith("use statistics, math, itertools and csv (no tool has it, ever: leave the attempt out)")
+    assert "ever" not in messages("try:\n    import pandas\nexcept KeyError:\n    pass\n" + tool("return 1"))[0]
+
+
 def test_at_most_a_hundred_problems_are_told():
     assert len(problems(tool("\n".join(f"open({n})" for n in range(1)) + "\nx.__a__" * 300))) == 100
 

@@ -16,9 +16,11 @@ from toolyard.sandbox.language.names import FILE, METHODS, is_own, own_name
 from toolyard.sandbox.language.policy import Policy
 from toolyard.sandbox.language.problems import Problem, Problems
 
-#: Bytes of a source, and levels that its statements and expressions may be nested.
+#: Bytes of a source, and levels that its statements and expressions may be nested; and how long it may go on with
+#: `elif`, or with operators in a row, which nobody counts as levels and each of which is one in a tree.
 MAX_BYTES: Final = 131_072
 MAX_DEPTH: Final = 200
+MAX_CHAIN: Final = 800
 
 #: Calls that walking a tree of that depth may take; Python's own bound is for programs that forgot to stop.
 _CALLS: Final = 6_000
@@ -26,7 +28,10 @@ _CALLS: Final = 6_000
 #: Names of Python's own that compiled code has: methods, the body of a class, and the class that `super()` means.
 _OWN: Final = METHODS | OF_THE_COMPILER | {"__class__", "__name__"}
 
-_TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep: split it into several statements"
+_TOO_DEEP: Final = (
+    f"nested more than {MAX_DEPTH} levels deep, or more than {MAX_CHAIN} times elif or operators in a row: "
+    "split it into several statements"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ def check(source: str, allowed_imports: Collection[str] | None = None) -> Checke
         source: what the author wrote.
         allowed_imports: the modules that this tool may import; None for all that there are.
     """
+    source = source.removeprefix("\ufeff")  # which editors put in front of a text
     problems = Problems(source)
     with _quietly():
         code = _compiled(source, problems, allowed_imports)
@@ -113,12 +119,25 @@ def _audit(code: CodeType, problems: Problems) -> None:
 
 
 def _too_deep(tree: ast.Module) -> ast.AST | None:
-    level: list[ast.AST] = [tree]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return None
-    return next((node for node in level if hasattr(node, "lineno")), None)
+    level: list[tuple[ast.AST, int]] = [(tree, 0)]
+    for _ in range(MAX_CHAIN):
+        level = [
+            (child, depth + (child is not goes_on))
+            for node, depth in level
+            for goes_on in (_continued(node),)
+            for child in ast.iter_child_nodes(node)
+        ]
+        deep = next((node for node, depth in level if depth >= MAX_DEPTH and hasattr(node, "lineno")), None)
+        if not level or deep is not None:
+            return deep
+    return next((node for node, _ in level if hasattr(node, "lineno")), None)
+
+
+def _continued(node: ast.AST) -> ast.AST | None:
+    """What goes on after an `elif`, or left of an operator."""
+    if isinstance(node, ast.If) and len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If):
+        return node.orelse[0]
+    return node.left if isinstance(node, ast.BinOp) and isinstance(node.left, ast.BinOp) else None
 
 
 @contextmanager

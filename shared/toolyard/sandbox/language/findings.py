@@ -21,6 +21,9 @@ _WRITE: Final = "write `def execute_tool(parameters, context):` at the top level
 #: Unknown names of each kind for which a known one is looked for: that takes as long as there are known ones.
 _SUGGESTIONS: Final = 20
 
+#: What is caught where an import is only tried.
+_NOT_THERE: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception"})
+
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -31,7 +34,9 @@ def find_all(tree: ast.Module, problems: Problems, allowed_imports: Collection[s
     imports = _Imports(problems, allowed_imports)
     nodes = list(ast.walk(tree))
     for node in nodes:
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Try):
+            imports.attempts(node)
+        elif isinstance(node, ast.Import):
             imports.modules(node)
         elif isinstance(node, ast.ImportFrom):
             imports.members(node)
@@ -96,12 +101,18 @@ class _Imports:
         self._problems = problems
         self._allowed = allowed
         self._unknown = 0
+        self._attempts: set[ast.stmt] = set()
         self.names: dict[str, str] = {}
+
+    def attempts(self, node: ast.Try) -> None:
+        """`try: import a`, for when it is not there: it is seen before the imports in it."""
+        if any(isinstance(kind, ast.Name) and kind.id in _NOT_THERE for kind in _caught(node)):
+            self._attempts.update(node.body)
 
     def modules(self, node: ast.Import) -> None:
         """`import a.b as c`."""
         for alias in node.names:
-            if self._known(alias, alias.name):
+            if self._known(alias, alias.name, attempted=node in self._attempts):
                 name = alias.asname or alias.name.partition(".")[0]
                 self.names[name] = alias.name if alias.asname else name
 
@@ -111,7 +122,7 @@ class _Imports:
             return
         if node.level:
             self._problems.at(node, "a tool is one module: it has nothing to import from `.`")
-        elif self._known(node, node.module or ""):
+        elif self._known(node, node.module or "", attempted=node in self._attempts):
             for alias in node.names:
                 self._member(node.module or "", alias)
 
@@ -123,9 +134,10 @@ class _Imports:
         elif f"{module}.{alias.name}" in CATALOGUE:
             self.names[alias.asname or alias.name] = f"{module}.{alias.name}"
 
-    def _known(self, node: ast.AST, module: str) -> bool:
+    def _known(self, node: ast.AST, module: str, *, attempted: bool) -> bool:
         if module not in CATALOGUE:
-            self._problems.at(node, modules.unknown(module, suggest=self._suggests()))
+            never = " (no tool has it, ever: leave the attempt out)" if attempted else ""
+            self._problems.at(node, modules.unknown(module, suggest=self._suggests()) + never)
             return False
         if not modules.is_allowed(module, self._allowed):
             self._problems.at(node, modules.not_allowed(module))
@@ -134,6 +146,13 @@ class _Imports:
     def _suggests(self) -> bool:
         self._unknown += 1
         return self._unknown <= _SUGGESTIONS
+
+
+def _caught(node: ast.Try) -> Iterator[ast.expr]:
+    for handler in node.handlers:
+        kind = handler.type
+        if kind is not None:
+            yield from kind.elts if isinstance(kind, ast.Tuple) else [kind]
 
 
 def _members(nodes: list[ast.AST], problems: Problems, names: dict[str, str]) -> None:

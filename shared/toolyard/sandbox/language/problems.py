@@ -1,8 +1,12 @@
 """What is wrong with a source, as its author is told: all of it at once, each with its place."""
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Final
+
+#: What ends a line for Python; `splitlines` knows more.
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 #: Problems that are told; who has more than these begins with these.
 _MOST: Final = 100
@@ -39,7 +43,7 @@ class Problems:
     """
 
     def __init__(self, source: str) -> None:
-        self._lines = source.splitlines()
+        self._lines = _LINE_END.split(source)
         self._found: set[tuple[int, _Column, str]] = set()
 
     def at(self, node: ast.AST, message: str) -> None:

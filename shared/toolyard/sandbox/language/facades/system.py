@@ -1,5 +1,6 @@
 """What a tool may know of its surroundings: `os.environ` with the variables that it was given, and `logging`."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -30,6 +31,10 @@ class Environment(Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         return name in self._variables
 
+    def copy(self) -> dict[str, str]:
+        """A dict of them."""
+        return dict(self._variables)
+
 
 def os_facade(variables: Mapping[str, str]) -> Facade:
     """`os`: its environment, and nothing else."""
@@ -51,41 +56,56 @@ class Logger:
         self._printer = printer
         self.name = name
 
-    def debug(self, message: object, *args: object, **_options: object) -> None:
+    def debug(self, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line."""
-        self._print("DEBUG", message, args)
+        self._print("DEBUG", message, args, exc_info)
 
-    def info(self, message: object, *args: object, **_options: object) -> None:
+    def info(self, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line."""
-        self._print("INFO", message, args)
+        self._print("INFO", message, args, exc_info)
 
-    def warning(self, message: object, *args: object, **_options: object) -> None:
+    def warning(self, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line."""
-        self._print("WARNING", message, args)
+        self._print("WARNING", message, args, exc_info)
 
-    def error(self, message: object, *args: object, **_options: object) -> None:
+    def error(self, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line."""
-        self._print("ERROR", message, args)
+        self._print("ERROR", message, args, exc_info)
 
-    def critical(self, message: object, *args: object, **_options: object) -> None:
+    def critical(self, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line."""
-        self._print("CRITICAL", message, args)
+        self._print("CRITICAL", message, args, exc_info)
 
-    def exception(self, message: object, *args: object, **_options: object) -> None:
-        """Print a line, as for an error."""
-        self._print("ERROR", message, args)
+    warn = warning
+    fatal = critical
 
-    def log(self, level: int, message: object, *args: object, **_options: object) -> None:
+    def exception(self, message: object, *args: object, exc_info: object = True, **_options: object) -> None:
+        """Print a line, as for an error, and the exception that is being handled."""
+        self._print("ERROR", message, args, exc_info)
+
+    def log(self, level: int, message: object, *args: object, exc_info: object = None, **_options: object) -> None:
         """Print a line at a level."""
         name = next((name for name, number in _LEVELS.items() if number == level), f"LEVEL {level}")
-        self._print(name, message, args)
+        self._print(name, message, args, exc_info)
 
     def setLevel(self, level: object) -> None:  # noqa: N802 - Python's name
         """Everything is kept, whatever the level."""
 
-    def _print(self, level: str, message: object, args: tuple[object, ...]) -> None:
+    def _print(self, level: str, message: object, args: tuple[object, ...], exc_info: object) -> None:
         text = str(message)
-        self._printer.write(f"{level} {text % (args[0] if _by_name(text, args) else args) if args else text}")
+        lines = [f"{level} {text % (args[0] if _by_name(text, args) else args) if args else text}"]
+        if (error := _error(exc_info)) is not None:
+            lines.append(f"{type(error).__name__}: {error}")
+        self._printer.write("\n".join(lines))
+
+
+def _error(exc_info: object) -> BaseException | None:
+    """The exception that shall be printed: one that is given, alone or as a triple, or the one that is handled."""
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1] if len(exc_info) > 1 else None
+    if isinstance(exc_info, BaseException) or not exc_info:
+        return exc_info if isinstance(exc_info, BaseException) else None
+    return sys.exc_info()[1]
 
 
 def _by_name(text: str, args: tuple[object, ...]) -> bool:
@@ -95,7 +115,9 @@ def _by_name(text: str, args: tuple[object, ...]) -> bool:
 def logging_facade(printer: Printer) -> Facade:
     """`logging`: loggers that print."""
     root = Logger(printer, "root")
-    functions = {name: getattr(root, name) for name in words("debug info warning error critical exception log")}
+    functions = {
+        name: getattr(root, name) for name in words("debug info warning warn error critical fatal exception log")
+    }
 
     def get_logger(name: str = "root") -> Logger:
         return Logger(printer, name)

@@ -2,26 +2,28 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
 from toolyard.sandbox.language.facades.facade import Facade
-from toolyard.sandbox.language.facades.web_answers import Headers, Response
+from toolyard.sandbox.language.facades.web_addresses import address, encoded
+from toolyard.sandbox.language.facades.web_answers import Headers, Response, Sent
 from toolyard.sandbox.language.facades.web_errors import (
     BY_KIND,
     ERRORS,
     ConnectionError,  # noqa: A004 - the name that authors know
-    MissingSchema,
     RequestException,
 )
 from toolyard.sandbox.language.guards import make_writable
 
-#: Seconds that a request may take if its author does not say.
+#: Seconds that a request may take if its author does not say, and more than anybody can say.
 _TIMEOUT: Final = 30.0
+_LONGEST: Final = 86_400
 
 #: Options that authors know and that have no meaning here, or a dangerous one.
 _REFUSED: Final = {
@@ -32,6 +34,9 @@ _REFUSED: Final = {
     "files": "send the body as data",
     "cert": "send a header instead",
 }
+
+#: What authors write although it says what is so anyway.
+_AS_IT_IS: Final = {"verify": True, "stream": False}
 
 _CODES: Final = Facade("requests.codes", {status.name.lower(): status.value for status in HTTPStatus})
 
@@ -62,7 +67,7 @@ class Asking:
         self._longest = longest
         self.asked = 0
 
-    def send(self, question: dict[str, object]) -> Response:
+    def send(self, sent: Sent, timeout: float, *, redirects: bool) -> Response:
         """One request.
 
         Raises:
@@ -70,15 +75,25 @@ class Asking:
         """
         if self.asked >= self._most:
             raise RequestException(f"this tool may make {self._most} requests, and made them")
+        question = {
+            "method": sent.method,
+            "url": sent.url,
+            "headers": sent.headers,
+            "body": base64.b64encode(sent.body).decode(),
+            "timeout": timeout,
+            "redirects": redirects,
+        }
         text = json.dumps(question, ensure_ascii=False).encode()
         if len(text) > self._longest:
             raise RequestException(f"a request may take {self._longest:,} bytes, its body as base64 included")
         self.asked += 1
+        began = time.perf_counter()
         answer = msgspec.json.decode(self._ask(text), type=_Answer)
+        elapsed = timedelta(seconds=time.perf_counter() - began)
         if answer.error is not None:
-            raise BY_KIND.get(answer.kind, ConnectionError)(answer.error)
+            raise BY_KIND.get(answer.kind, ConnectionError)(answer.error, request=sent)
         pairs = answer.headers.items() if isinstance(answer.headers, dict) else answer.headers
-        return Response(answer.status, Headers(pairs), base64.b64decode(answer.body), answer.url)
+        return Response(answer.status, Headers(pairs), base64.b64decode(answer.body), answer.url, sent, elapsed)
 
 
 class HTTPBasicAuth:
@@ -102,37 +117,39 @@ class Session:
         self,
         method: str,
         url: str,
-        *,
         params: object = None,
         data: object = None,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, object] | None = None,
         cookies: Mapping[str, str] | None = None,
+        files: object = None,
         auth: object = None,
         timeout: object = None,
         allow_redirects: bool = True,
+        proxies: object = None,
+        hooks: object = None,
+        stream: object = None,
+        verify: object = None,
+        cert: object = None,
+        json: object = None,
         **options: object,
     ) -> Response:
         """Make a request and wait for its answer."""
-        for option in options:
-            reason = _REFUSED.get(option, "there is no such option")
-            raise TypeError(f"requests takes no `{option}` here: {reason}")
+        _refuse(options, files=files, proxies=proxies, hooks=hooks, stream=stream, verify=verify, cert=cert)
         body, kind = _body(data, json)
-        given = {**self.headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
-        sent = {str(name): str(value) for name, value in given.items()}
+        sent = _headers(self.headers, headers, kind)
         if cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         if (login := auth or self.auth) is not None:
             sent["Authorization"] = _login(login)
         return self._asking.send(
-            {
-                "method": str(method).upper(),
-                "url": _with_params(str(url), self.params, params),
-                "headers": sent,
-                "body": base64.b64encode(body).decode(),
-                "timeout": _seconds(timeout),
-                "redirects": bool(allow_redirects),
-            }
+            Sent(
+                method=_text(method).upper(),
+                url=address(_text(url), self.params, params),
+                headers=sent,
+                body=body,
+            ),
+            _seconds(timeout),
+            redirects=bool(allow_redirects),
         )
 
     def get(self, url: str, params: object = None, **options: object) -> Response:
@@ -173,7 +190,7 @@ class Session:
         """Nothing is open."""
 
 
-make_writable(Session)
+make_writable(Session, Response)
 
 
 def requests_facades(asking: Asking) -> dict[str, Facade]:
@@ -206,24 +223,7 @@ def _body(data: object, value: object) -> tuple[bytes, str]:
         return data.encode(), ""
     if isinstance(data, bytes | bytearray):
         return bytes(data), ""
-    return _encoded(data).encode(), "application/x-www-form-urlencoded"
-
-
-def _encoded(pairs: object) -> str:
-    if isinstance(pairs, str):
-        return pairs
-    listed = pairs.items() if isinstance(pairs, Mapping) else pairs
-    if not isinstance(listed, Iterable):
-        raise TypeError(f"expected a dict, a text or bytes, not {type(pairs).__name__}")
-    return urlencode([(name, value) for name, value in listed if value is not None], doseq=True)
-
-
-def _with_params(url: str, *each: object) -> str:
-    if "://" not in url:
-        raise MissingSchema(f"Invalid URL {url!r}: No scheme supplied. Perhaps you meant https://{url}?")
-    parts = urlsplit(url)
-    query = "&".join(part for part in [parts.query, *(_encoded(params) for params in each if params)] if part)
-    return urlunsplit(parts._replace(query=query))
+    return encoded(data).encode(), "application/x-www-form-urlencoded"
 
 
 def _login(auth: object) -> str:
@@ -238,6 +238,32 @@ def _seconds(timeout: object) -> float:
         return sum(_seconds(part) for part in timeout)
     if timeout is None:
         return _TIMEOUT
-    if not isinstance(timeout, int | float) or not 0 < timeout < 86_400:
-        raise ValueError("timeout is a number of seconds")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        kind = type(timeout).__name__
+        raise ValueError(f"timeout is a number of seconds, or a pair of them, and no {kind}")  # noqa: TRY004 - as theirs
+    if not 0 < timeout < _LONGEST:
+        raise ValueError(f"timeout is a number of seconds, more than 0 and less than {_LONGEST:,}")
     return float(timeout)
+
+
+def _headers(standing: Mapping[str, object], given: Mapping[str, object] | None, kind: str) -> dict[str, str]:
+    """By name; the last of a name counts, however it is written, and None leaves it out."""
+    merged: dict[str, tuple[str, object]] = {}
+    for name, value in [*standing.items(), *(given or {}).items()]:
+        merged[_text(name).lower()] = (_text(name), value)
+    sent = {name: _text(value) for name, value in merged.values() if value is not None}
+    if kind and not any(name.lower() == "content-type" for name in sent):
+        sent["Content-Type"] = kind
+    return sent
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _refuse(unknown: Mapping[str, object], **options: object) -> None:
+    for option in unknown:
+        raise TypeError(f"requests takes no `{option}` here: there is no such option")
+    for option, value in options.items():
+        if value is not None and value is not _AS_IT_IS.get(option) and value != {}:
+            raise TypeError(f"requests takes no `{option}` here: {_REFUSED[option]}")

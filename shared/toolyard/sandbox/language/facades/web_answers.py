@@ -1,11 +1,15 @@
 """What a request answers: `Response`, and headers that do not care for upper and lower case."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from email.message import Message
+from datetime import timedelta
 from http import HTTPStatus
+from typing import Final
 
 from toolyard.sandbox.language.facades.web_errors import HTTPError, JSONDecodeError
+
+_CHARSET: Final = re.compile(r"""(?:^|;)\s*charset\s*=\s*["']?([\w.:+-]+)""", re.ASCII | re.IGNORECASE)
 
 
 class Headers(Mapping[str, str]):
@@ -32,6 +36,21 @@ class Headers(Mapping[str, str]):
         return repr(dict(self))
 
 
+class Sent:
+    """What was sent: ``method``, ``url``, ``headers`` and ``body``."""
+
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, method: str, url: str, headers: dict[str, str], body: bytes) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest [{self.method}]>"
+
+
 class Response:
     """An answer, read wholly.
 
@@ -41,16 +60,32 @@ class Response:
         content: its body.
         url: where it came from.
         encoding: of its text: as the answer says, else UTF-8.
+        request: what was sent.
+        elapsed: how long it took.
+        history: empty; redirects are followed by the worker.
+        cookies: empty; what was set stands in the headers.
     """
 
-    __slots__ = ("content", "encoding", "headers", "status_code", "url")
+    __slots__ = ("content", "cookies", "elapsed", "encoding", "headers", "history", "request", "status_code", "url")
 
-    def __init__(self, status: int, headers: Headers, content: bytes, url: str) -> None:
+    def __init__(
+        self,
+        status: int = 0,
+        headers: Mapping[str, str] = Headers(()),
+        content: bytes = b"",
+        url: str = "",
+        request: Sent | None = None,
+        elapsed: timedelta = timedelta(),
+    ) -> None:
         self.status_code = status
         self.headers = headers
         self.content = content
         self.url = url
-        self.encoding = _charset(headers.get("content-type", ""))
+        self.encoding: str | None = _charset(headers.get("content-type", ""))
+        self.request = request
+        self.elapsed = elapsed
+        self.history: list[Response] = []
+        self.cookies: dict[str, str] = {}
 
     @property
     def ok(self) -> bool:
@@ -68,7 +103,12 @@ class Response:
     @property
     def text(self) -> str:
         """The body as text; what is none is replaced."""
-        return self.content.decode(self.encoding, errors="replace")
+        return self.content.decode(_known(self.encoding) or "utf-8", errors="replace")
+
+    @property
+    def apparent_encoding(self) -> str:
+        """Nothing is guessed."""
+        return "utf-8"
 
     @property
     def is_redirect(self) -> bool:
@@ -98,13 +138,15 @@ class Response:
             text = f"{self.status_code} {whose} Error: {self.reason} for url: {self.url}"
             raise HTTPError(text, response=self)
 
-    def iter_lines(self, decode_unicode: bool = False) -> Iterator[str | bytes]:
+    def iter_lines(self, chunk_size: int = 512, decode_unicode: bool = False) -> Iterator[str | bytes]:
         """The lines of the body."""
         return iter(self.text.splitlines() if decode_unicode else self.content.splitlines())
 
-    def iter_content(self, chunk_size: int = 1) -> Iterator[bytes]:
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[str | bytes]:
         """The body in pieces."""
-        return (self.content[at : at + chunk_size] for at in range(0, len(self.content), chunk_size))
+        whole = self.text if decode_unicode else self.content
+        size = chunk_size or len(whole) or 1
+        return (whole[at : at + size] for at in range(0, len(whole), size))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -123,11 +165,14 @@ class Response:
 
 
 def _charset(content_type: str) -> str:
-    message = Message()
-    message["content-type"] = content_type
-    named = message.get_content_charset("utf-8")
+    named = _CHARSET.search(content_type)
+    return _known(named[1]) or "utf-8" if named else "utf-8"
+
+
+def _known(encoding: str | None) -> str | None:
+    """An encoding that can read any bytes; None if there is none of that name."""
     try:
-        "".encode(named)
-    except LookupError:
-        return "utf-8"
-    return named
+        b"a\xff".decode(encoding or "", errors="replace")  # some know no replacing
+    except (LookupError, ValueError, TypeError):
+        return None
+    return encoding
