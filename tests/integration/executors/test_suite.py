@@ -26,18 +26,24 @@ from toolyard_executors.executor import Executor
 from toolyard_executors.kinds.http import HttpExecutor
 from toolyard_executors.kinds.sandbox import SandboxExecutor
 from toolyard_executors.pauses import Pauses
+from toolyard_executors.places import CONCURRENCY
 from toolyard_executors.runtime import Runtime
+
+#: Of the sandbox.
+PLACES = 4
 
 
 class Running:
     """Runs calls through a runtime, with an upstream for them to reach."""
 
-    def __init__(self, upstream: Upstream, executor: Executor) -> None:
+    def __init__(self, upstream: Upstream, executor: Executor, places: int = CONCURRENCY) -> None:
         self.upstream = upstream
         self.executor = executor
+        self._places = asyncio.Semaphore(places)
 
     async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's
-        return await self._run(*self._made(), tool, arguments=arguments or {}, timeout=timeout)
+        async with self._places:  # a worker begins no more than it has places for
+            return await self._run(*self._made(), tool, arguments=arguments or {}, timeout=timeout)
 
     async def run_and_cancel(self, tool: PinnedTool) -> Ended:
         runtime, transport = self._made()
@@ -123,7 +129,7 @@ class SandboxKind(Running):
     huge_effect: Effect = "none"
 
     def __init__(self, upstream: Upstream, executor: SandboxExecutor) -> None:
-        super().__init__(upstream, executor)
+        super().__init__(upstream, executor, PLACES)
         token = {"environment_variables": ("TOKEN",)}
         self.echo = sandboxed("return parameters")
         self.fails = sandboxed("return {'success': False, 'message': 'no such city'}")
@@ -147,7 +153,7 @@ class SandboxKind(Running):
 
 @pytest.fixture
 async def sandbox_kind(upstream: Upstream) -> AsyncIterator[SandboxKind]:
-    runner = Runner(children=4, memory=1 << 30, minimum=Level.DEGRADED)
+    runner = Runner(children=PLACES, memory=1 << 30, minimum=Level.DEGRADED)
     executor = SandboxExecutor(runner, allow=AllowList.parse("127.0.0.1"))
     await executor.open()
     yield SandboxKind(upstream, executor)

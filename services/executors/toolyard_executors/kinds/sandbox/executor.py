@@ -153,8 +153,11 @@ class SandboxExecutor:
 
 def _lost(error: ServerLost) -> Finished:
     """Nothing was run: another worker, or this one in a moment, may."""
+    if isinstance(error, NoPlace):  # nothing is wrong here, and it may be so for many at a time
+        log.info("a tool found no place", reason=str(error))
+        return failed("unavailable", _FULL, "none", retryable=True)
     log.warning("a tool could not be run", reason=str(error))
-    return failed("unavailable", _FULL if isinstance(error, NoPlace) else _AWAY, "none", retryable=True)
+    return failed("unavailable", _AWAY, "none", retryable=True)
 
 
 def _metrics(found: Isolation | None, runner: Runner) -> Iterator[str]:
