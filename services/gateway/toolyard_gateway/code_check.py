@@ -17,7 +17,8 @@ from toolyard_gateway.one_at_a_time import OneAtATime
 
 log = logger("code_check")
 
-#: Seconds that a check may take, with the wait for its turn: most take some milliseconds, a hostile one five seconds.
+#: Seconds that a check may take, with the wait for its turn: most take some milliseconds, a hostile one five seconds,
+#: or ten where the machine has other work.
 PATIENCE: Final = 20.0
 #: Seconds after a start that failed in which nobody tries again.
 PAUSE: Final = 5.0

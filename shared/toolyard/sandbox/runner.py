@@ -36,7 +36,7 @@ GUEST: Final = "toolyard.sandbox.language.guest"
 _LENGTH: Final = 4
 _MIB: Final = 1 << 20
 #: What looking at one source may take. Its answer is the code, or a hundred problems.
-_CHECK: Final = Limits(wall=5.0, cpu=5.0, memory=128 * _MIB, output=8 * _MIB, requests=0)
+_CHECK: Final = Limits(wall=10.0, cpu=5.0, memory=128 * _MIB, output=8 * _MIB, requests=0)
 
 
 class Job(Struct, frozen=True, kw_only=True):
