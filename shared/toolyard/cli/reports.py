@@ -16,6 +16,8 @@ def rows(call: dict[str, Any]) -> list[tuple[str, object]]:
     report = call.get("report") or {}
     return [
         ("isolation", report.get("isolation")),
+        ("request", report.get("request_id")),
+        ("ran version", report.get("executed_version")),
         ("used", ", ".join(_used(report))),
         ("logs", _logs(report)),
     ]
@@ -38,14 +40,22 @@ def _logs(report: dict[str, Any]) -> str:
 
 
 def _used(report: dict[str, Any]) -> Iterator[str]:
-    if (seconds := report.get("cpu_seconds")) is not None:
-        yield f"{seconds * 1000:.0f} ms of CPU" if seconds < 1 else f"{seconds:.1f} s of CPU"
+    for name, what in (("cpu_seconds", "of CPU"), ("run_seconds", "of running"), ("init_seconds", "of starting")):
+        if (seconds := report.get(name)) is not None:
+            yield f"{_time(seconds)} {what}"
+    if (seconds := report.get("billed_seconds")) is not None:
+        yield f"{_time(seconds)} billed"
     if (peak := report.get("peak_memory_bytes")) is not None:
-        yield f"{_size(peak)} of memory"
+        limit = report.get("memory_limit_bytes")
+        yield f"{_size(peak)} of memory" if limit is None else f"{_size(peak)} of {_size(limit)} of memory"
     if (output := report.get("output_bytes")) is not None:
         yield f"{_size(output)} of output"
     if (requests := report.get("requests")) is not None:
         yield "1 request" if requests == 1 else f"{requests} requests"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _size(number: int) -> str:

@@ -87,8 +87,13 @@ class Report(Struct, frozen=True, kw_only=True):
     Attributes:
         logs: what the tool printed, as much of it as is kept.
         isolation: how well it was locked up, as in ``full`` or ``container``.
-        peak_memory_bytes: at most, beyond what its process had before it ran.
+        peak_memory_bytes: at most; of a sandboxed tool beyond what its process had before it ran.
         output_bytes: of what it returned. ``requests``: that it made.
+        memory_limit_bytes: that its function may use.
+        run_seconds: that its function ran; ``init_seconds``: that it took to start before that, where it had to;
+            ``billed_seconds``: that are paid for.
+        executed_version: of its function.
+        request_id: by which its provider knows the request.
     """
 
     logs: str = ""
@@ -97,6 +102,12 @@ class Report(Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     output_bytes: int | None = None
     requests: int | None = None
+    memory_limit_bytes: int | None = None
+    run_seconds: float | None = None
+    init_seconds: float | None = None
+    billed_seconds: float | None = None
+    executed_version: str | None = None
+    request_id: str | None = None
 
 
 class Call(Struct, frozen=True, kw_only=True):

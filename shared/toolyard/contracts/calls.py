@@ -98,9 +98,14 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         logs: what the tool printed, without secrets, as much of it as is kept.
         isolation: how well it was locked up, in the words of `toolyard.sandbox.jail.levels.Level`.
-        peak_memory_bytes: resident at most, beyond what its process had before it ran.
+        peak_memory_bytes: resident at most: of a sandboxed tool beyond what its process had before it ran.
         output_bytes: of what it returned, before anything was made of it.
         requests: that it made.
+        memory_limit_bytes: that its function may use.
+        run_seconds: that its function ran; ``init_seconds``: that it took to start before that, where it had to;
+            ``billed_seconds``: that are paid for.
+        executed_version: of its function.
+        request_id: by which its provider knows the request.
     """
 
     logs: str = ""
@@ -109,6 +114,12 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_memory_bytes: LongNumber | None = None
     output_bytes: LongNumber | None = None
     requests: Number | None = None
+    memory_limit_bytes: LongNumber | None = None
+    run_seconds: Seconds | None = None
+    init_seconds: Seconds | None = None
+    billed_seconds: Seconds | None = None
+    executed_version: Word | None = None
+    request_id: Word | None = None
 
 
 class ErrorInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -103,7 +103,17 @@ class SandboxBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="lambda"):
-    """One invocation of an AWS Lambda function."""
+    """One invocation of an AWS Lambda function.
+
+    Attributes:
+        function_name: a name, an ARN without its end, or an ARN.
+        qualifier: the version or the alias that is run; ``None`` for the newest code.
+        payload_template: what the function is given; ``None`` for the arguments as they are. Strings may hold
+            placeholders: see `toolyard.templates`.
+        credentials: ``role`` and ``external_id`` are what they say; ``access_key_field``, ``secret_key_field`` and
+            ``session_token_field`` are names of secrets. Empty for the worker's own.
+        response_streaming: read the answer while the function still writes it.
+    """
 
     function_name: str
     aws_region: str
@@ -111,6 +121,7 @@ class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     qualifier: str | None = None
     payload_template: Any = None
     credentials: dict[str, str] = {}
+    response_streaming: bool = False
 
 
 class ArcadeBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="arcade"):

@@ -235,12 +235,26 @@ def test_what_a_worker_noted_is_shown_with_its_call(ask: Run, server: Server):
         ({}, []),
         ({"cpu_seconds": 1.25, "output_bytes": 0, "requests": 0}, ["1.2 s of CPU, 0 bytes of output, 0 requests"]),
         ({"peak_memory_bytes": 1_024}, ["1.0 KiB of memory"]),
+        (
+            {"run_seconds": 0.25, "init_seconds": 1.5, "billed_seconds": 1.75},
+            ["250 ms of running, 1.5 s of starting, 1.8 s billed"],
+        ),
+        ({"peak_memory_bytes": 36 << 20, "memory_limit_bytes": 128 << 20}, ["36.0 MiB of 128.0 MiB of memory"]),
     ],
 )
 def test_only_what_was_noted_is_shown(ask: Run, server: Server, report: dict[str, Any], shown: list[str]):
     server.tell("GET", f"/v1/calls/{CALL['call_id']}", CALL | {"report": report})
     lines = ask("calls", "get", CALL["call_id"]).out.splitlines()
     assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(("used", "isolation", "logs"))] == shown
+
+
+def test_how_a_provider_knows_the_request_is_shown(ask: Run, server: Server):
+    server.tell("GET", f"/v1/calls/{CALL['call_id']}", CALL | {"report": {"request_id": "r1", "executed_version": "7"}})
+    lines = ask("calls", "get", CALL["call_id"]).out.splitlines()
+    assert [line.split() for line in lines if line.startswith(("request", "ran"))] == [
+        ["request", "r1"],
+        ["ran", "version", "7"],
+    ]
 
 
 @pytest.mark.parametrize("call", [CALL, FAILED], ids=["succeeded", "failed"])

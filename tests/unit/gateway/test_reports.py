@@ -10,7 +10,20 @@ from toolyard.contracts.calls import CallMessage, Report
 from toolyard.contracts.events import Event
 from toolyard_gateway.api.models import CallModel, ReportModel
 
-REPORT = Report(logs="one\ntwo\n", isolation="full", cpu_seconds=0.25, peak_memory_bytes=7, output_bytes=2, requests=0)
+REPORT = Report(
+    logs="one\ntwo\n",
+    isolation="full",
+    cpu_seconds=0.25,
+    peak_memory_bytes=7,
+    output_bytes=2,
+    requests=0,
+    memory_limit_bytes=9,
+    run_seconds=0.5,
+    init_seconds=0.125,
+    billed_seconds=0.75,
+    executed_version="7",
+    request_id="r1",
+)
 SHOWN: dict[str, Any] = msgspec.to_builtins(REPORT)
 
 

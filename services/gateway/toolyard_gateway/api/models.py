@@ -119,9 +119,17 @@ class ReportModel(BaseModel):
     logs: str | None = Field(None, description="What the tool printed, without secrets, as far as it is kept.")
     isolation: str | None = Field(None, description="How well it was locked up, as in `full` or `container`.")
     cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = Field(None, description="At most, beyond what its process had before it ran.")
+    peak_memory_bytes: int | None = Field(
+        None, description="At most; of a sandboxed tool beyond what its process had before it ran."
+    )
     output_bytes: int | None = Field(None, description="Of what it returned.")
     requests: int | None = Field(None, description="That it made.")
+    memory_limit_bytes: int | None = Field(None, description="That its function may use.")
+    run_seconds: float | None = Field(None, description="That its function ran.")
+    init_seconds: float | None = Field(None, description="That it took to start before that, where it had to.")
+    billed_seconds: float | None = Field(None, description="That are paid for.")
+    executed_version: str | None = Field(None, description="Of its function.")
+    request_id: str | None = Field(None, description="By which its provider knows the request.")
 
 
 class CallModel(BaseModel):

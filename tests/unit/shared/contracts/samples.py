@@ -53,6 +53,12 @@ LAMBDA_FULL = tools.LambdaBinding(
     payload_template={"sku": "${arguments.sku}"},
     credentials={"role": "arn:aws:iam::123456789012:role/price-list"},
 )
+LAMBDA_STREAMED = tools.LambdaBinding(
+    function_name="arn:aws:lambda:eu-central-1:123456789012:function:price-list",
+    aws_region="eu-central-1",
+    credentials={"access_key_field": "AWS_KEY", "secret_key_field": "AWS_SECRET"},
+    response_streaming=True,
+)
 ARCADE_FULL = tools.ArcadeBinding(tool_name="Gmail.SendEmail", tool_version="1.2.3")
 
 PARAMETERS: dict[str, Any] = {
@@ -216,6 +222,18 @@ REPORT_FULL = Report(
 EVENTS |= {
     f"{state}_reported": end(**_MINIMAL_END, effect="done", report=REPORT_FULL) for state, end in events.ENDS.items()
 }
+REPORT_INVOKED = Report(
+    logs="3 cities\n",
+    peak_memory_bytes=37_748_736,
+    output_bytes=27,
+    memory_limit_bytes=134_217_728,
+    run_seconds=0.20012,
+    init_seconds=0.11,
+    billed_seconds=0.312,
+    executed_version="$LATEST",
+    request_id="8f5b0b0e-0b0e-4b0e-8b0e-0b0e0b0e0b0e",
+)
+EVENTS["succeeded_invoked"] = events.Succeeded(**_MINIMAL_END, effect="done", report=REPORT_INVOKED)
 EVENTS |= {f"{state}_announced": end(**_FULL_END, effect="done", announced=True) for state, end in events.ENDS.items()}
 
 # ---- control ----------------------------------------------------------------------------------
@@ -327,6 +345,7 @@ def _samples() -> list[Sample]:
         Sample("spec_sandbox", spec_full(SANDBOX_FULL), codec.decode_spec),
         Sample("spec_sandbox_bounded", spec_full(SANDBOX_BOUNDED), codec.decode_spec),
         Sample("spec_lambda", spec_full(LAMBDA_FULL), codec.decode_spec),
+        Sample("spec_lambda_streamed", spec_full(LAMBDA_STREAMED), codec.decode_spec),
         Sample("spec_arcade", spec_full(ARCADE_FULL), codec.decode_spec),
         Sample("spec_minimal", SPEC_MINIMAL, codec.decode_spec),
     ]

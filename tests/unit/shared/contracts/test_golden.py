@@ -63,7 +63,8 @@ FULL = [
         samples.HTTP_FULL,
         samples.SANDBOX_BOUNDED,
     ),
-    *(samples.LAMBDA_FULL, samples.ARCADE_FULL, samples.ERROR_FULL, samples.RESULT_FULL, samples.REPORT_FULL),
+    *(samples.LAMBDA_FULL, samples.LAMBDA_STREAMED, samples.ARCADE_FULL),
+    *(samples.ERROR_FULL, samples.RESULT_FULL, samples.REPORT_FULL, samples.REPORT_INVOKED),
     samples.spec_full(samples.HTTP_FULL),
 ]
 CONTRACTS = [
