@@ -10,7 +10,7 @@ from typing import Any, Final
 from toolyard.contracts.tools import POOLS, Binding, ToolSpec, pool_of
 from toolyard.errors import FieldError, FieldsRefused
 from toolyard.security.egress import AllowList
-from toolyard_gateway import http_binding, sandbox_binding
+from toolyard_gateway import http_binding, lambda_binding, sandbox_binding
 from toolyard_gateway.api.tool_models import BindingModel
 
 
@@ -28,7 +28,11 @@ def _kind(module: Any) -> _Kind:
     return _Kind(module.from_model, module.view, module.check, module.needed_context)
 
 
-_KINDS: Final[Mapping[str, _Kind]] = {"http": _kind(http_binding), "sandbox": _kind(sandbox_binding)}
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "http": _kind(http_binding),
+    "sandbox": _kind(sandbox_binding),
+    "lambda": _kind(lambda_binding),
+}
 #: The pools of these kinds.
 RUN: Final = tuple(_KINDS)
 #: Names that voice-assistant platforms use -> ours.

@@ -20,7 +20,11 @@ from toolyard_gateway.schemas import check_schema
 MAX_DEFINITION: Final = 256 * 1024
 #: Names that voice-assistant platforms use -> ours.
 _BINDING_NAMES: Final = {"request_body_template": "body"}
-_AUTHENTICATION_NAMES: Final = {"token_field": "secret", "header_name": "name"}
+#: The same within an object of a binding.
+_INNER_NAMES: Final = {
+    "authentication": {"token_field": "secret", "header_name": "name"},
+    "credentials": {"assume_role": "role"},
+}
 #: Codes of calls that were ended, not of attempts that failed: nothing follows them.
 _FINAL: Final = frozenset({"cancelled", "expired", "poisoned", "outcome_unknown"})
 
@@ -97,8 +101,9 @@ def _renamed(value: Any) -> Any:
         binding = _with_names(binding, _BINDING_NAMES, "binding")
         if isinstance(kind := binding.get("type"), str):
             binding["type"] = bindings.OTHER_NAMES.get(kind, kind)
-        if isinstance(auth := binding.get("authentication"), dict):
-            binding["authentication"] = _with_names(auth, _AUTHENTICATION_NAMES, "binding.authentication")
+        for name, inner_names in _INNER_NAMES.items():
+            if isinstance(inner := binding.get(name), dict):
+                binding[name] = _with_names(inner, inner_names, f"binding.{name}")
         renamed["binding"] = binding
     return renamed
 

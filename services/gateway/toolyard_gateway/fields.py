@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from toolyard import aws_names
 from toolyard.clock import from_rfc3339
 from toolyard.errors import FieldError, FieldsRefused
 from toolyard_gateway.api.models import KEY, NAME, REFERENCE, TOOL
@@ -53,7 +54,15 @@ _MEANT: Final = {
     KEY: "1 to 255 printable ASCII characters",
     NAME: "letters, digits, '_', '.' and '-', a letter first, 64 at most",
     TOOL: "a name, or name@version, as in weather@3",
+    aws_names.REGION: "the name of a region, as in eu-central-1",
+    aws_names.FUNCTION: "the name of a function or its ARN, as in price-list or "
+    "arn:aws:lambda:eu-central-1:123456789012:function:price-list",
+    aws_names.QUALIFIER: "a version or an alias, as in 7, live or $LATEST",
+    aws_names.ROLE: "the ARN of a role, as in arn:aws:iam::123456789012:role/price-list",
+    aws_names.EXTERNAL_ID: "2 to 1024 letters, digits and _ + = , . @ : / -",
 }
+#: Characters; a longer one is not shown beside its meaning.
+_LONG_PATTERN: Final = 80
 _SUBJECT: Final = re.compile(r"^(?:Input|String|List|Dictionary|Value) should ")
 #: What a field takes alone that says nothing: its whole meaning is not acted on.
 _ONLY: Final = ("False", "1")
@@ -172,8 +181,11 @@ def _right(error: Mapping[str, Any]) -> str:
         return "is not acted on in this version; leave it out"
     text = _RIGHT.get(kind)
     if text is None:
+        pattern = error.get("ctx", {}).get("pattern", "")
+        meant = _MEANT.get(pattern)
+        if meant and len(pattern) > _LONG_PATTERN:
+            return f"must be {meant}"
         text = _SUBJECT.sub("must ", str(error["msg"])).replace("must match pattern", "must match the pattern")
-        meant = _MEANT.get(error.get("ctx", {}).get("pattern", ""))
         return f"{text}: {meant}" if meant else text
     if kind.endswith("_type") and error.get("input", _NAMES) is not _NAMES:
         text += f", not {_kind(error['input'])}"

@@ -12,10 +12,9 @@ from toolyard.contracts.tools import Authentication, HttpBinding, ResponseHandli
 from toolyard.errors import FieldError
 from toolyard.http_template import RESERVED_HEADERS, compile_http
 from toolyard.security.egress import AllowList, EgressDenied, check_url
-from toolyard.templates import Placeholder, placeholders
 from toolyard_gateway import destinations
 from toolyard_gateway.api.tool_models import HttpBindingModel
-from toolyard_gateway.arguments import known_arguments
+from toolyard_gateway.filled_in import needed_keys, wrong_placeholders
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: ASCII only: servers do not agree on what other bytes of a header mean.
@@ -69,7 +68,7 @@ def check(spec: ToolSpec, binding: HttpBinding, allow: AllowList) -> list[FieldE
         *_authentication(binding, spec.secrets),
     ]
     found += _url(binding, allow) if not found else []
-    found += _templates(spec, binding)
+    found += wrong_placeholders(spec, ("url", "headers", "query", "body"))
     return found or [*_uncompiled(spec, binding), *_query_names(binding)]
 
 
@@ -156,31 +155,6 @@ def _good_header(name: str) -> bool:
     return bool(_TOKEN.fullmatch(name)) and name.lower() not in _OURS
 
 
-# ---- placeholders -------------------------------------------------------------------------------
-
-
-def _templates(spec: ToolSpec, binding: HttpBinding) -> Iterator[FieldError]:
-    known = known_arguments(spec.parameters)
-    for name in ("url", "headers", "query", "body"):
-        try:
-            found = placeholders(getattr(binding, name), secrets=spec.secrets, where=f"binding.{name}")
-        except ValueError as error:
-            yield FieldError(f"binding.{name}", str(error).removeprefix(f"binding.{name}: "))
-            continue
-        for placeholder in found:
-            yield from _placeholder(placeholder, spec, known)
-
-
-def _placeholder(placeholder: Placeholder, spec: ToolSpec, known: frozenset[str] | None) -> Iterator[FieldError]:
-    first = placeholder.path[0] if placeholder.path else None
-    if placeholder.scope == "arguments" and first is not None and known is not None and first not in known:
-        yield FieldError(placeholder.where, f"{placeholder.text}: {first!r} is not a property of parameters")
-    if placeholder.scope == "secrets" and first not in spec.secrets:
-        yield FieldError(placeholder.where, f"{placeholder.text}: {first!r} is not listed in secrets; list it there")
-
-
 def needed_context(spec: ToolSpec, binding: HttpBinding) -> frozenset[str]:
     """The keys that a call's context must have beside those that the tool lists: its placeholders name them."""
-    parts = [binding.url, binding.headers, binding.query, binding.body]
-    found = placeholders(parts, secrets=spec.secrets)
-    return frozenset(one.path[0] for one in found if one.scope == "context")
+    return needed_keys(spec, [binding.url, binding.headers, binding.query, binding.body])

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.support.processes import Process, free_port, python_module
+from tests.unit.gateway.lambda_cases import ROLE, invoking
 from tests.unit.gateway.rig import ECHO, KEY
 from tests.unit.gateway.sandbox_cases import WEB, sandboxed
 
@@ -177,6 +178,7 @@ def test_the_answers_of_a_day_are_as_documented(gateway, operations):
         ask("create_tool", "POST", "/v1/tools", 201, json=ECHO)
         ask("create_tool", "POST", "/v1/tools", 409, json=ECHO)
         ask("create_tool", "POST", "/v1/tools", 201, json=sandboxed({"name": "code"}, **WEB, request_limit=3))
+        ask("create_tool", "POST", "/v1/tools", 201, json=invoking({"name": "invokes"}, credentials={"role": ROLE}))
         patch, current = {"binding": {"environment_variables": ["TOKEN"], "allowed_hosts": ["*.a.com"]}}, '"1"'
         ask("change_tool", "PATCH", "/v1/tools/code", 200, json=patch, headers={"If-Match": current})
         for name, path in (("create_tool", "/v1/tools"), ("validate_tool", "/v1/tools/validate")):

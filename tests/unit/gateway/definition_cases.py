@@ -52,7 +52,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a version": ({"version": 3}, "version"),
     # -- what this build does not act on
     "a confirmation": ({"require_confirmation": True}, "require_confirmation"),
-    "a lambda binding": ({"binding": {"type": "lambda", "function_name": "f"}}, "binding.type"),
     "an arcade binding": ({"binding": {"type": "arcade", "tool_name": "X.Y"}}, "binding.type"),
     "a binding nobody knows": ({"binding": {"type": "smtp"}}, "binding.type"),
     "no binding type": (with_binding(type=...), "binding.type"),

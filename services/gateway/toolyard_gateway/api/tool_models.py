@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolyard.aws_names import EXTERNAL_ID, FUNCTION, QUALIFIER, REGION, ROLE
 from toolyard.contracts.tools import MEMORY_LIMIT, OUTPUT_LIMIT, PRINT_LIMIT, REQUEST_LIMIT
 from toolyard_gateway.api.models import ContextName, Deadline, Label, SecretName, Strict, Timeout, ToolName
 
@@ -106,7 +107,51 @@ class SandboxBindingModel(Strict):
     )
 
 
-BindingModel = HttpBindingModel | SandboxBindingModel
+class LambdaCredentialsModel(Strict):
+    """As whom a function is invoked: where nothing is said, as the worker, which only the org `default` may.
+
+    Secrets are named, never given; each is one of the tool's `secrets`.
+    """
+
+    role: str | None = Field(
+        None,
+        pattern=ROLE,
+        description="Also accepted as `assume_role`. A role that is assumed: by the worker, or with the keys below.",
+        examples=["arn:aws:iam::123456789012:role/price-list"],
+    )
+    external_id: str | None = Field(None, pattern=EXTERNAL_ID, description="That the role asks for.")
+    access_key_field: SecretName | None = None
+    secret_key_field: SecretName | None = None
+    session_token_field: SecretName | None = None
+
+
+class LambdaBindingModel(Strict):
+    """One invocation of an AWS Lambda function."""
+
+    type: Literal["lambda"]
+    function_name: str = Field(
+        pattern=FUNCTION,
+        description="A name, an ARN, or `<account>:function:<name>`.",
+        examples=["price-list", "arn:aws:lambda:eu-central-1:123456789012:function:price-list"],
+    )
+    aws_region: str = Field(pattern=REGION, examples=["eu-central-1"])
+    invocation_type: Literal["RequestResponse", "Event"] = Field(
+        "RequestResponse", description="`Event`: the call ends once Lambda has taken it, before the function runs."
+    )
+    qualifier: str | None = Field(
+        None, pattern=QUALIFIER, description="The version or the alias that is run.", examples=["7", "live"]
+    )
+    payload_template: Any = Field(
+        None,
+        description="What the function is given: any JSON value, with placeholders in its texts; where nothing is "
+        "said, the arguments.",
+        examples=[{"sku": "${arguments.sku}"}],
+    )
+    credentials: LambdaCredentialsModel = Field(default_factory=lambda: LambdaCredentialsModel.model_validate({}))
+    response_streaming: bool = Field(False, description="Read the answer while the function still writes it.")
+
+
+BindingModel = HttpBindingModel | SandboxBindingModel | LambdaBindingModel
 
 
 _EXAMPLE: dict[str, Any] = {
