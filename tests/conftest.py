@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.support.aws.lambda_server import LambdaServer
     from tests.support.postgres import PostgresNode
     from tests.support.rabbit import RabbitNode
     from tests.support.services import Broker, Database
@@ -138,4 +139,18 @@ def upstream(tmp_path: Path) -> Iterator["Upstream"]:
     from tests.support.upstream import Upstream
 
     with Upstream(effects=tmp_path / "effects.jsonl") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lambda_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LambdaServer"]:
+    """The functions of `tests.support.aws.functions`, in a Lambda that is the AWS of this process."""
+    from tests.support.aws.functions import FUNCTIONS
+    from tests.support.aws.lambda_server import LambdaServer
+
+    with (
+        LambdaServer(FUNCTIONS, folder=tmp_path_factory.mktemp("lambda")) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        server.patch(patch)
         yield server

@@ -27,39 +27,20 @@ import functools
 import json
 import os
 import threading
-import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.support.connections import Listener
+from tests.support.http1 import Answer, Request, read_request, send
 from tests.support.processes import Process, free_port, python_module
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 1 << 20  # of a request's head
 PIECE = 1 << 16
-
-
-@dataclass
-class Request:
-    """What a client sent. Header names are lower case; `abandoned` means the client left before its answer.
-
-    `at` is when it came, on the monotonic clock; `held` while its answer is kept back.
-    """
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    abandoned: bool = False
-    held: bool = False
-    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -69,16 +50,6 @@ class Effect:
     key: str
     n: int
     body: str
-
-
-@dataclass
-class Answer:
-    """What goes back: a body of known length, or pieces as they come."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    pieces: AsyncIterator[bytes] | None = None
 
 
 Handler = Callable[["Upstream", Request, asyncio.StreamReader, str], Awaitable[Answer]]
@@ -193,12 +164,12 @@ class Upstream:
                 pass
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        request = await _read_request(reader)
+        request = await read_request(reader, writer)
         self.requests.append(request)
         name, _, rest = request.path.lstrip("/").partition("/")
         handler = _routes.get(name, _unknown)
         answer = await handler(self, request, reader, rest)
-        await _send(writer, answer, head_only=request.method == "HEAD")
+        await send(writer, answer, head_only=request.method == "HEAD")
         return request.headers.get("connection", "").lower() != "close"
 
 
@@ -219,54 +190,6 @@ def spawn(effects: Path, *, port: int | None = None) -> tuple[Process, str]:
         process.kill()
         raise
     return process, f"http://127.0.0.1:{port}"
-
-
-# -- HTTP/1.1 ---------------------------------------------------------------------------------------
-
-
-async def _read_request(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    method, target, _ = head[0].split(" ", 2)
-    pairs = (line.split(":", 1) for line in head[1:] if line)
-    headers = {name.strip().lower(): value.strip() for name, value in pairs}
-    parts = urlsplit(target)
-    body = await _read_body(reader, headers)
-    return Request(method, unquote(parts.path), dict(parse_qsl(parts.query, keep_blank_values=True)), headers, body)
-
-
-async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
-    if headers.get("transfer-encoding", "").lower() != "chunked":
-        return await reader.readexactly(int(headers.get("content-length", 0)))
-    body = b""
-    while size := int((await reader.readline()).split(b";")[0], 16):
-        body += await reader.readexactly(size)
-        await reader.readexactly(2)
-    await reader.readline()
-    return body
-
-
-async def _send(writer: asyncio.StreamWriter, answer: Answer, *, head_only: bool) -> None:
-    headers = {"Content-Type": "application/octet-stream", **answer.headers}
-    chunked = answer.pieces is not None and "Content-Length" not in headers
-    if chunked:
-        headers["Transfer-Encoding"] = "chunked"
-    elif answer.pieces is None:
-        headers["Content-Length"] = str(len(answer.body))
-    reason = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else "Unknown"
-    lines = [f"HTTP/1.1 {answer.status} {reason}", *(f"{name}: {value}" for name, value in headers.items())]
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    if not head_only:
-        writer.write(answer.body)
-        async for piece in answer.pieces or _nothing():
-            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
-            await writer.drain()
-        writer.write(b"0\r\n\r\n" if chunked else b"")
-    await writer.drain()
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
 
 
 # -- routes -----------------------------------------------------------------------------------------
@@ -290,7 +213,7 @@ async def _unknown(_upstream: Upstream, request: Request, _reader: asyncio.Strea
 
 @_route("echo")
 async def _echo(_upstream: Upstream, request: Request, _reader: asyncio.StreamReader, _rest: str) -> Answer:
-    shown = {name: value for name, value in vars(request).items() if name not in ("abandoned", "held", "at")}
+    shown = {name: value for name, value in vars(request).items() if name not in ("abandoned", "held", "at", "target")}
     return _json({**shown, "body": request.body.decode(errors="replace")})
 
 

@@ -48,8 +48,18 @@ def _sandbox(settings: WorkerSettings, _clock: Clock) -> Executor:
     return SandboxExecutor(runner, allow=settings.egress_allow)
 
 
+def _lambda(settings: WorkerSettings, clock: Clock) -> Executor:
+    from toolyard_executors.kinds.aws_lambda import LambdaExecutor
+
+    return LambdaExecutor(concurrency=settings.places("lambda"), clock=clock)
+
+
 #: Pool -> what makes its executor.
-_KINDS: Final[dict[str, Callable[[WorkerSettings, Clock], Executor]]] = {"http": _http, "sandbox": _sandbox}
+_KINDS: Final[dict[str, Callable[[WorkerSettings, Clock], Executor]]] = {
+    "http": _http,
+    "sandbox": _sandbox,
+    "lambda": _lambda,
+}
 
 
 def main() -> int:

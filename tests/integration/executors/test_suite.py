@@ -1,10 +1,11 @@
 """Every kind, held to what every kind must keep."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.support.aws.lambda_server import LambdaServer
 from tests.support.processes import free_port
 from tests.support.upstream import Upstream
 from tests.support.waiting import async_wait_until
@@ -16,13 +17,14 @@ from toolyard.clock import SYSTEM
 from toolyard.contracts.calls import VERSION
 from toolyard.contracts.control import Cancel
 from toolyard.contracts.events import Ended
-from toolyard.contracts.tools import HttpBinding, PinnedTool, SandboxBinding
+from toolyard.contracts.tools import HttpBinding, LambdaBinding, PinnedTool, SandboxBinding
 from toolyard.sandbox.runner import Level, Runner
 from toolyard.security.egress import AllowList
 from toolyard.states import Effect
 from toolyard.testing.executor_suite import SECRET, ExecutorSuite
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.executor import Executor
+from toolyard_executors.kinds.aws_lambda import LambdaExecutor
 from toolyard_executors.kinds.http import HttpExecutor
 from toolyard_executors.kinds.sandbox import SandboxExecutor
 from toolyard_executors.pauses import Pauses
@@ -34,11 +36,11 @@ PLACES = 4
 
 
 class Running:
-    """Runs calls through a runtime, with an upstream for them to reach."""
+    """Runs calls through a runtime."""
 
-    def __init__(self, upstream: Upstream, executor: Executor, places: int = CONCURRENCY) -> None:
-        self.upstream = upstream
+    def __init__(self, executor: Executor, seen: Callable[[str], bool], places: int = CONCURRENCY) -> None:
         self.executor = executor
+        self._seen = seen
         self._places = asyncio.Semaphore(places)
 
     async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's
@@ -50,12 +52,13 @@ class Running:
         call_id = ids.new_id()
         running = asyncio.create_task(self._run(runtime, transport, tool, call_id=call_id))
 
-        async def seen() -> bool:
-            return any(request.headers.get("idempotency-key") == call_id for request in self.upstream.requests)
-
-        await async_wait_until(seen, within=30, what="the request")
+        await async_wait_until(lambda: self.seen(call_id), within=30, what="the request")
         runtime.cancel(Cancel(v=VERSION, sender="g", time=0, org="default", call_id=call_id))
         return await running
+
+    async def seen(self, call_id: str) -> bool:
+        """Whether the world has seen the call."""
+        return self._seen(call_id)
 
     def _made(self) -> tuple[Runtime, HandTransport]:
         transport = HandTransport()
@@ -79,13 +82,19 @@ class Running:
         return transport.end()
 
 
+def seen_by(upstream: Upstream) -> Callable[[str], bool]:
+    """Whether a call has reached the upstream."""
+    return lambda call_id: any(each.headers.get("idempotency-key") == call_id for each in upstream.requests)
+
+
 class HttpKind(Running):
     """Http tools over the test's upstream; see `toolyard.testing.executor_suite.Kind`."""
 
     huge_effect: Effect = "done"
 
     def __init__(self, upstream: Upstream, executor: HttpExecutor) -> None:
-        super().__init__(upstream, executor)
+        super().__init__(executor, seen_by(upstream))
+        self.upstream = upstream
         self.echo = self._tool("/status/200", body="${parameters}")
         self.fails = self._tool("/status/422", body="no such city")
         self.hangs = self._tool("/sleep/3600")
@@ -129,7 +138,7 @@ class SandboxKind(Running):
     huge_effect: Effect = "none"
 
     def __init__(self, upstream: Upstream, executor: SandboxExecutor) -> None:
-        super().__init__(upstream, executor, PLACES)
+        super().__init__(executor, seen_by(upstream), PLACES)
         token = {"environment_variables": ("TOKEN",)}
         self.echo = sandboxed("return parameters")
         self.fails = sandboxed("return {'success': False, 'message': 'no such city'}")
@@ -166,3 +175,53 @@ class TestSandbox(ExecutorSuite):
     @pytest.fixture
     def kind(self, sandbox_kind: SandboxKind) -> SandboxKind:
         return sandbox_kind
+
+
+def invoking(function: str, payload: Any = None) -> PinnedTool:
+    """A tool whose function is given this, or the arguments."""
+    return a_tool(LambdaBinding(function_name=function, aws_region="eu-central-1", payload_template=payload))
+
+
+class LambdaKind(Running):
+    """Lambda tools over the test's own AWS."""
+
+    huge_effect: Effect = "done"
+
+    def __init__(self, server: LambdaServer, executor: LambdaExecutor, away: LambdaExecutor) -> None:
+        super().__init__(executor, lambda call_id: server.count(call_id) > 0)
+        self.away = Running(away, self._seen)
+        self.echo = invoking("echo")
+        self.fails = invoking("raises", {"text": "no such city"})
+        self.hangs = invoking("sleeps", {})
+        self.tells = invoking("echo", {"a": ["the token is ${secrets.TOKEN}"]})
+        self.fails_telling = invoking("raises", {"text": "bad token ${secrets.TOKEN}"})
+        self.needs_secret = invoking("echo", "${secrets.MISSING}")
+        self.needs_context = invoking("echo", "${context.tenant}")
+        self.huge = invoking("many", {"bytes": 2_000_000})
+        self.odd = invoking("odd")
+        self.out_of_reach = invoking("echo", {"nobody": "listens"})
+
+    async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's
+        if tool is not self.out_of_reach:
+            return await super().run(tool, arguments, timeout=timeout)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{free_port()}")
+            return await self.away.run(tool, arguments, timeout=timeout)
+
+
+@pytest.fixture
+async def lambda_kind(lambda_server: LambdaServer) -> AsyncIterator[LambdaKind]:
+    executor, away = LambdaExecutor(concurrency=128), LambdaExecutor(concurrency=1)
+    await executor.open()
+    await away.open()
+    yield LambdaKind(lambda_server, executor, away)
+    await executor.close()
+    await away.close()
+
+
+class TestLambda(ExecutorSuite):
+    """The suite, for lambda."""
+
+    @pytest.fixture
+    def kind(self, lambda_kind: LambdaKind) -> LambdaKind:
+        return lambda_kind

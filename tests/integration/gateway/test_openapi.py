@@ -141,6 +141,7 @@ def test_bodies_of_every_kind_of_binding_are_described(operations):
     assert binding["discriminator"]["mapping"] == {
         "http": "#/components/schemas/HttpBindingModel",
         "sandbox": "#/components/schemas/SandboxBindingModel",
+        "lambda": "#/components/schemas/LambdaBindingModel",
     }
     (example,) = schemas["ToolDefinition"]["examples"]
     assert example["binding"]["type"] == "sandbox"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolyard_executors.kinds.http.answers import understand
+from toolyard_executors.outbound.answers import understand
 
 JSON = "application/json"
 

@@ -21,7 +21,7 @@ from toolyard.telemetry.logs import logger
 from toolyard.templates import LeftOut, Unfillable, Values, as_text, follow
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import WELL, Finished, Standing, failed
-from toolyard_executors.kinds.http.answers import Answer, understand
+from toolyard_executors.outbound.answers import Answer, understand
 from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
 from toolyard_executors.outbound.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
 
