@@ -72,9 +72,9 @@ def test_production_takes_safe_settings():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "which pool? there is: http, sandbox"),
-        (["lambda"], "the pool lambda is not in this build; there is: http, sandbox"),
-        (["htpp"], "there is no pool 'htpp'; there is: http, sandbox"),
+        ([], "which pool? there is: http, sandbox, lambda"),
+        (["arcade"], "the pool arcade is not in this build; there is: http, sandbox, lambda"),
+        (["htpp"], "there is no pool 'htpp'; there is: http, sandbox, lambda"),
         (["http", "more"], "unrecognized arguments: more"),
     ],
 )

@@ -3,6 +3,7 @@
 Given to the runtime by `worker`. One attempt is one invocation: whatever happens to it, it is not repeated here.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from toolyard.clock import SYSTEM, Clock
 from toolyard.contracts.tools import LambdaBinding, PinnedTool
+from toolyard.errors import SettingsError
 from toolyard.telemetry.logs import logger
 from toolyard.templates import Unfillable
 from toolyard_executors.context import Attempt
@@ -24,6 +26,9 @@ log = logger("lambda")
 
 #: For each so many attempts at a time there is a thread more: those whose attempts have ended wait for their answers.
 _SPARE: Final = 4
+#: Seconds after which a thread that waits for the interpreter asks for it. Each that waits wakes up so often: with the
+#: usual 5 ms hundreds of them are busy with nothing else. Whoever has it gives it up sooner, to send or to read.
+_PATIENCE: Final = 0.02
 #: What AWS says of these names a role or a function, and no key.
 _SAYABLE: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 _SAID: Final = 1_000
@@ -45,10 +50,18 @@ class LambdaExecutor:
         self._clients: Clients | None = None
 
     async def open(self) -> None:
-        """Get ready; connections are opened when they are needed, and nobody is asked for credentials before."""
+        """Get ready; connections are opened when they are needed, and nobody is asked for credentials before.
+
+        Raises:
+            SettingsError: AWS's own settings are wrong.
+        """
+        sys.setswitchinterval(max(_PATIENCE, sys.getswitchinterval()))
         self._threads = threads = Threads(self._most)
-        self._clients = clients = Clients(connections=self._most, prepare=prepare, clock=self._clock)
-        await threads.run(lambda _: clients.warm())
+        try:
+            self._clients = await threads.run(lambda _: self._warm_clients())
+        except BotoCoreError as error:
+            await self.close()
+            raise SettingsError(f"the settings of AWS: {error}") from None
 
     async def close(self) -> None:
         """Let go of the threads; those that wait for an answer nobody wants any more end with it."""
@@ -87,6 +100,11 @@ class LambdaExecutor:
             return self._raised(error, attempt, plan.binding, account)
         return answered(answer, Invoked(plan.binding, left=True))
 
+    def _warm_clients(self) -> Clients:
+        clients = Clients(connections=self._most, prepare=prepare, clock=self._clock)
+        clients.warm()
+        return clients
+
     def _raised(self, error: Exception, attempt: Attempt, binding: LambdaBinding, account: Account) -> Finished:
         renewed = False
         if is_forbidden(error) and self._clients is not None:
@@ -100,8 +118,8 @@ class LambdaExecutor:
 
     def _metrics(self, threads: Threads) -> Iterator[str]:
         yield "# TYPE toolyard_lambda_threads gauge"
-        yield f'toolyard_lambda_threads{{doing="waited for"}} {threads.taken - threads.left_behind}'
-        yield f'toolyard_lambda_threads{{doing="left behind"}} {threads.left_behind}'
+        yield f'toolyard_lambda_threads{{state="wanted"}} {threads.taken - threads.left_behind}'
+        yield f'toolyard_lambda_threads{{state="left_behind"}} {threads.left_behind}'
         if self._clients is not None:
             yield "# TYPE toolyard_lambda_clients gauge"
             yield f"toolyard_lambda_clients {len(self._clients)}"

@@ -99,7 +99,7 @@ class Threads:
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._ended: deque[Job[Any]] = deque()
-        self._called = self._closed = False
+        self._called = False
         self._started = self._taken = self._left_behind = 0
 
     @property
@@ -135,7 +135,6 @@ class Threads:
 
     def close(self) -> None:
         """End the threads: those that have a job when that has ended. What is still asked for is not begun."""
-        self._closed = True
         for _ in range(self._started):
             self._waiting.put(None)
 
