@@ -12,6 +12,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "raises": Function("handlers.raises"),
     "raises-handled": Function("handlers.raises", handled=True),
     "sleeps": Function("handlers.sleeps", timeout=900),
+    "naps": Function("handlers.sleeps"),
     "too-slow": Function("handlers.sleeps", timeout=0.5),
     "many": Function("handlers.many"),
     "odd": Function("handlers.odd"),

@@ -63,7 +63,10 @@ class Function:
 
 @dataclass
 class Fault:
-    """What is answered instead of an invocation. ``drop``: nothing is, ``before`` the function ran or ``after``."""
+    """What is answered instead of an invocation.
+
+    ``drop``: nothing is, ``before`` the function ran or ``after``; a stream is cut ``during`` it, or with an ``error``.
+    """
 
     status: int = 0
     code: str = ""
@@ -125,7 +128,8 @@ class LambdaServer:
         asked: every request for an invocation, refused ones too; ``ran``: every event that a function was given;
             ``assumed``: every request for a role.
         faults: by function, what is answered to the next invocations.
-        keys: access key -> secret; of whom is in none of them nothing is believed.
+        keys: access key -> secret; of whom is in none of them nothing is believed. ``elsewhere``: how those keys begin
+            that another STS gives out, and whose secrets nobody here knows.
         roles: role -> the external id that it asks for, or None; ``session_seconds``: how long one is a session.
     """
 
@@ -138,6 +142,7 @@ class LambdaServer:
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.sts_faults: deque[Fault] = deque()
         self.keys = {ACCESS_KEY: SECRET_KEY}
+        self.elsewhere = "nowhere"
         self.forbidden: set[tuple[str, str]] = set()
         self.expired: set[str] = set()
         self.roles: dict[str, str | None] = {}
@@ -177,8 +182,8 @@ class LambdaServer:
         """Answer the next invocations of a function with this error; see `Fault`."""
         self.faults[function] += [Fault(status, code, **more)] * times
 
-    def drop(self, function: str, when: str = "before") -> None:
-        """Close the connection of the next invocation, before the function ran or after."""
+    def drop(self, function: str, when: str) -> None:
+        """Break off the next invocation; see `Fault`."""
         self.faults[function].append(Fault(drop=when))
 
     def count(self, call_id: str) -> int:
@@ -241,6 +246,8 @@ class LambdaServer:
         said = signed(request)
         if said is None:
             return _error(403, "MissingAuthenticationTokenException", message="Missing Authentication Token")
+        if said.access_key.startswith(self.elsewhere) and "x-amz-security-token" in request.headers:
+            return said
         secret = self.keys.get(said.access_key)
         if said.access_key in self.expired:
             return _error(403, "ExpiredTokenException", message="The security token included in the request is expired")
@@ -276,10 +283,11 @@ class LambdaServer:
             self._do_later(place, event, asked)
             return Answer(202, {"x-amzn-RequestId": event.request_id})
         outcome = await self._in_turn(place, event, asked, reader)
-        if fault is not None:
+        drop = "" if fault is None else fault.drop
+        if drop == "after":
             raise ConnectionAbortedError
         version = "7" if qualifier == "live" else qualifier or "$LATEST"
-        return _streamed(event, outcome, version) if streams else _whole(event, outcome, version, asked, function)
+        return _streamed(event, outcome, version, drop) if streams else _whole(event, outcome, version, asked, function)
 
     def _fault(self, name: str) -> Fault | None:
         return self.faults[name].popleft() if self.faults[name] else None
@@ -441,7 +449,7 @@ def _whole(event: Event, outcome: Outcome, version: str, asked: Asked, function:
     return Answer(200, headers, outcome.payload)
 
 
-def _streamed(event: Event, outcome: Outcome, version: str) -> Answer:
+def _streamed(event: Event, outcome: Outcome, version: str, drop: str) -> Answer:
     headers = {
         "Content-Type": "application/vnd.amazon.eventstream",
         "x-amzn-RequestId": event.request_id,
@@ -454,12 +462,17 @@ def _streamed(event: Event, outcome: Outcome, version: str) -> Answer:
     else:
         size = max(1, -(-len(outcome.payload) // 3))
         pieces = [outcome.payload[at : at + size] for at in range(0, len(outcome.payload), size)]
-    return Answer(200, headers, pieces=_pieces([*map(eventstream.chunk, pieces), eventstream.complete(**end)]))
+    frames = [*map(eventstream.chunk, pieces), eventstream.complete(**end)]
+    if drop == "error":
+        frames[1:] = [eventstream.failure("internalServerException", "as the test says")]
+    return Answer(200, headers, pieces=_pieces(frames[:1] if drop == "during" else frames, cut=drop == "during"))
 
 
-async def _pieces(frames: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _pieces(frames: Iterable[bytes], *, cut: bool) -> AsyncIterator[bytes]:
     for frame in frames:
         yield frame
+    if cut:
+        raise ConnectionAbortedError
 
 
 def _tail(outcome: Outcome) -> str:
