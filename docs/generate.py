@@ -209,6 +209,23 @@ def sandbox_limits() -> str:
     return table(("field", "what it bounds", "unless you say", "at least", "at most"), rows)
 
 
+def lambda_refusals() -> str:
+    """What Lambda refuses, and what follows from it."""
+    from toolyard_executors.kinds.aws_lambda.refusals import REFUSALS  # here: only this part needs the executors
+
+    kinds = dict.fromkeys(REFUSALS.values())
+    rows = (
+        (
+            _listed(name for name, refusal in REFUSALS.items() if refusal == kind),
+            f"`{kind.code}`",
+            "yes" if kind.retryable else "no",
+            f"`{kind.effect}`",
+        )
+        for kind in kinds
+    )
+    return table(("AWS says", "code", "`retryable`", "effect"), rows)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "codes": codes_table,
@@ -226,6 +243,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "sandbox refusals": sandbox_refusals,
     "sandbox limits": sandbox_limits,
     "sandbox walls": sandbox_walls,
+    "lambda refusals": lambda_refusals,
 }
 
 

@@ -18,7 +18,9 @@ every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
 LANGUAGES = {("bash",), ("bash", "background"), ("text",), ("json",), ("json", "answer"), ("mermaid",), ("yaml",)}
 #: Tools with what they are given and how they end: run by tests/integration/docs.
 LANGUAGES |= {("python",), ("text", "logs")}
-LANGUAGES |= {("json", of) for of in ("binding", "secrets", "context", "upstream", "arguments", "returns", "fails")}
+LANGUAGES |= {
+    ("json", of) for of in ("binding", "definition", "secrets", "context", "upstream", "arguments", "returns", "fails")
+}
 
 
 @pytest.mark.parametrize("page", generate.pages(), ids=pages.name)

@@ -19,7 +19,6 @@ from tests.support.connections import Listener
 from tests.support.http1 import Answer, read_request, send
 from tests.support.processes import Process
 
-HERE = Path(__file__).resolve().parent
 _API = "/2018-06-01/runtime/"
 _LIMIT = 1 << 20
 
@@ -47,12 +46,15 @@ class Environment:
     """One process of a function.
 
     Args:
-        handler: ``module.function`` in this folder.
+        handler: ``module.function`` in the folder ``root``.
         json_logs: whether Lambda's own lines are JSON.
     """
 
-    def __init__(self, *, name: str, handler: str, memory: int, version: str, json_logs: bool = False) -> None:
-        self.name, self.handler, self.memory, self.version, self.json_logs = name, handler, memory, version, json_logs
+    def __init__(
+        self, *, name: str, handler: str, root: Path, memory: int, version: str, json_logs: bool = False
+    ) -> None:
+        self.name, self.handler, self.root = name, handler, root
+        self.memory, self.version, self.json_logs = memory, version, json_logs
         self.usable = True
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._ended: asyncio.Future[tuple[str, bytes]] | None = None
@@ -70,8 +72,8 @@ class Environment:
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_VERSION": self.version,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
-            "LAMBDA_TASK_ROOT": str(HERE),
-            "PYTHONPATH": str(HERE),
+            "LAMBDA_TASK_ROOT": str(self.root),
+            "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
         }
         log = folder / f"{self.name}-{uuid.uuid4().hex[:8]}.log"

@@ -27,6 +27,7 @@ from tests.support.aws.signatures import Signed, is_right, signed
 from tests.support.connections import Listener
 from tests.support.http1 import Answer, Request, read_request, send
 
+HERE = Path(__file__).resolve().parent
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 #: Of the worker.
@@ -45,7 +46,7 @@ class Function:
     """A function.
 
     Args:
-        handler: ``module.function`` beside this file.
+        handler: ``module.function`` in the folder ``root``.
         timeout: seconds that it may run; ``memory``: MB that it says it has.
         environments: that it has at most; whoever comes when all are busy waits.
         versions: and aliases, beside ``$LATEST``.
@@ -59,6 +60,7 @@ class Function:
     versions: tuple[str, ...] = ("7", "live")
     handled: bool = False
     json_logs: bool = False
+    root: Path = HERE
 
 
 @dataclass
@@ -150,6 +152,11 @@ class LambdaServer:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._later: set[asyncio.Task[None]] = set()
+
+    def add(self, name: str, function: Function) -> None:
+        """One more function, or another one of this name."""
+        self.functions[name] = function
+        self._loop.call_soon_threadsafe(self._places.__setitem__, name, _Place(name, function))
 
     @property
     def url(self) -> str:
@@ -339,6 +346,7 @@ class LambdaServer:
         environment = Environment(
             name=place.name,
             handler=function.handler,
+            root=function.root,
             memory=function.memory,
             version="$LATEST",
             json_logs=function.json_logs,
