@@ -19,6 +19,7 @@
     │   ├── LedgerMoved           another scheduler moved the offset first
     │   └── LogGap                the log does not continue where the ledger stands
     ├── SettingsError             a wrong or unknown setting; stops the start
+    ├── SecretUnreadable          a kept secret cannot be opened: its key is not here, or it is not what was sealed
     ├── EgressDenied              see toolyard.security.egress
     └── Unreachable, Unexpected, CallFailed, CallUnfinished    what the SDK raises beside Refused, see toolyard.client
 """
@@ -148,6 +149,10 @@ class LogGap(StoreError):  # noqa: N818
 
 class SettingsError(ToolyardError):
     """A wrong, unknown or contradictory setting. The message names the variable and what would be right."""
+
+
+class SecretUnreadable(ToolyardError):  # noqa: N818
+    """A secret that is kept cannot be opened. The message names the key that is missing, and holds no value."""
 
 
 # ---- the one table of codes ---------------------------------------------------------------------

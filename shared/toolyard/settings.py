@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from toolyard.errors import SettingsError
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_PORT": "the port to listen on (8080)",
     "TOOLYARD_EGRESS_ALLOW": "private hosts, addresses or networks, each with an optional port, that tools may reach",
     "TOOLYARD_SIGNING_KEYS": "id:hex,id:hex; the first signs, all verify",
-    "TOOLYARD_SECRETS_KEY": "the key that secrets are encrypted with at rest",
+    "TOOLYARD_SECRETS_KEY": "id:hex,id:hex with 32 bytes each, for gateways and schedulers: the first seals secrets at "
+    "rest, all open them",
     "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
     "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256; in the sandbox pool 8)",
     "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
@@ -149,6 +151,11 @@ def path(value: str) -> Path:
 def keyring(value: str) -> Keyring:
     """Signing keys; the error never holds a key."""
     return Keyring.parse(value)
+
+
+def secret_keys(value: str) -> SecretKeys:
+    """The keys of secrets at rest; the error never holds a key."""
+    return SecretKeys.parse(value)
 
 
 def database_url(value: str) -> str:

@@ -2,10 +2,15 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from toolyard.errors import SettingsError
+from toolyard.security.keys import SEALING_KEY_BYTES, SecretKeys
 from toolyard.security.signing import MIN_KEY_BYTES, Keyring
+
+T = TypeVar("T")
 
 
 def keep(path: Path, make: str) -> str:
@@ -33,16 +38,34 @@ def local_keyring(folder: Path) -> Keyring:
     Raises:
         SettingsError: the file cannot be used; names it and what to do, and holds no key.
     """
-    path = folder / "signing"
+    return _local(
+        folder / "signing",
+        Keyring.parse,
+        what="signing key",
+        size=f"at least {MIN_KEY_BYTES} bytes",
+        remedy="restore it from a copy, or remove it and a new key is made, with which messages that still wait do "
+        "not verify",
+    )
+
+
+def local_secret_keys(folder: Path) -> SecretKeys:
+    """The key of this folder that secrets are sealed with; raises as `local_keyring` does."""
+    return _local(
+        folder / "secrets-key",
+        SecretKeys.parse,
+        what="key of secrets",
+        size=f"{SEALING_KEY_BYTES} bytes",
+        remedy="restore it from a copy; without it secrets that are kept cannot be opened, and must be set anew",
+    )
+
+
+def _local(path: Path, parse: Callable[[str], T], *, what: str, size: str, remedy: str) -> T:
     try:
-        return Keyring.parse(keep(path, f"local:{secrets.token_hex(MIN_KEY_BYTES)}"))
+        return parse(keep(path, f"local:{secrets.token_hex(MIN_KEY_BYTES)}"))
     except UnicodeDecodeError:
         problem = "it is no text"
     except ValueError:  # its words may quote what stands in the file
-        problem = f"it is not of the form id:hex with a key of at least {MIN_KEY_BYTES} bytes"
+        problem = f"it is not of the form id:hex with a key of {size}"
     except OSError as error:
-        raise SettingsError(f"the file of the signing key {path} cannot be used: {error.strerror}") from None
-    raise SettingsError(
-        f"the file of the signing key {path} is damaged: {problem}; restore it from a copy, or remove it and a new key "
-        "is made, with which messages that still wait do not verify"
-    )
+        raise SettingsError(f"the file of the {what} {path} cannot be used: {error.strerror}") from None
+    raise SettingsError(f"the file of the {what} {path} is damaged: {problem}; {remedy}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from toolyard.errors import BadSignature
+from toolyard.security.keys import read_keys
 
 #: The header that every message carries.
 HEADER = "toolyard-signature"
@@ -42,18 +43,7 @@ class Keyring:
         Raises:
             ValueError: not of that form; the text of the error holds no key.
         """
-        keys: dict[str, bytes] = {}
-        for number, entry in enumerate(text.split(","), start=1):
-            key_id, colon, digits = entry.strip().partition(":")
-            if not colon or not key_id or "," in key_id:
-                raise ValueError(f"entry {number} is not of the form id:hex")
-            if key_id in keys:
-                raise ValueError(f"the key id {key_id!r} stands there twice")
-            try:
-                keys[key_id] = bytes.fromhex(digits)
-            except ValueError:
-                raise ValueError(f"the key {key_id!r} is not written in hex digits") from None
-        return cls(keys)
+        return cls(read_keys(text))
 
     def sign(self, exchange: str, key: str, message_id: str, expiration: str, body: bytes) -> str:
         """The value of the header: ``v1,<key id>,<hex digest>``."""

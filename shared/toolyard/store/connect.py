@@ -11,6 +11,7 @@ from toolyard.store.open_calls import SqlOpenCalls
 from toolyard.store.pauses import SqlPauses
 from toolyard.store.retention import SqlRetention
 from toolyard.store.schedules import SqlSchedules
+from toolyard.store.secrets import SqlSecrets
 from toolyard.store.tools import SqlTools
 
 
@@ -24,6 +25,7 @@ class Store:
         pauses: what is paused, read only.
         ledger: the writing side of calls; the scheduler's ledger alone uses it.
         schedules: what is called again and again.
+        secrets: secrets of orgs, sealed; `toolyard.store.vault` opens them.
         dead_letters: messages that did not verify or decode.
         retention: drops what is too old.
         open_calls: calls that wait for something the scheduler shall do, read only.
@@ -38,6 +40,7 @@ class Store:
         self.pauses = SqlPauses(database)
         self.ledger = SqlLedger(database)
         self.schedules = SqlSchedules(database)
+        self.secrets = SqlSecrets(database, clock)
         self.dead_letters = SqlDeadLetters(database)
         self.retention = SqlRetention(database)
         self.open_calls = SqlOpenCalls(database)

@@ -156,6 +156,22 @@ api_keys = Table(
     Index("api_keys_by_time", "org", "created_at", "key_id"),
 )
 
+#: Secrets, one row a version. Only the newest one has a value, and none where it was deleted: what nobody reads any
+#: more is not kept. Its rows stay, so that versions go on counting.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", Text),  # of the key that opens it; null where there is nothing to open
+    Column("sealed", LargeBinary),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),  # a key's id
+    Column("deleted", Boolean, nullable=False),
+    Index("secrets_sealed", "key_id", "org", "name", **_where("key_id IS NOT NULL")),
+)
+
 #: The log of the embedded transport.
 log = Table(
     "log",

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from toolyard.errors import SettingsError
-from toolyard.security.keyfile import keep, local_keyring
+from toolyard.security.keyfile import keep, local_keyring, local_secret_keys
 
 PARTS = ("exchange", "key", "id", "", b"body")
 
@@ -82,3 +82,17 @@ def test_a_folder_where_the_signing_key_should_be_is_named(tmp_path: Path):
     (tmp_path / "signing").mkdir()
     with pytest.raises(SettingsError, match="signing cannot be used: Is a directory"):
         local_keyring(tmp_path)
+
+
+def test_the_key_of_secrets_is_made_once_and_is_its_owners_alone(tmp_path: Path):
+    made = local_secret_keys(tmp_path)
+    assert local_secret_keys(tmp_path).get("local") == made.get("local")
+    assert stat.S_IMODE((tmp_path / "secrets-key").stat().st_mode) == 0o600
+
+
+def test_a_spoilt_key_of_secrets_is_refused_and_not_replaced(tmp_path: Path):
+    (tmp_path / "secrets-key").write_text("local:hunter2")
+    with pytest.raises(SettingsError, match=r"is damaged: .* a key of 32 bytes; restore it from a copy") as caught:
+        local_secret_keys(tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert (tmp_path / "secrets-key").read_text() == "local:hunter2"
