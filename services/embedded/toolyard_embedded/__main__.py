@@ -36,7 +36,8 @@ def dev(
 ) -> None:
     """Run gateway, worker and scheduler in one process, without a broker, for development.
 
-    Data stays in .toolyard/ in this folder (TOOLYARD_DATA): the database, the API key, the signing key.
+    Data stays in .toolyard/ in this folder (TOOLYARD_DATA): the database, the API key, the signing key and the key of
+    secrets.
     """
     try:
         settings = read_settings(host, port)

@@ -17,7 +17,7 @@ from toolyard import ids
 from toolyard.clock import SYSTEM
 from toolyard.errors import ToolyardError
 from toolyard.security.egress import AllowList
-from toolyard.security.keyfile import local_keyring
+from toolyard.security.keyfile import local_keyring, local_secret_keys
 from toolyard.security.secrets import EnvironmentSecrets, FileSecrets, Secrets
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
@@ -96,6 +96,7 @@ class Embedded:
         self._accept_lost_key = accept_lost_key
         self._url = settings.database_url or folder.database_url()
         self._envelope = Envelope(settings.signing_keys or local_keyring(folder.path))
+        self._secret_keys = settings.secret_keys or local_secret_keys(folder.path)
         self._allow = settings.egress_allow
         self._sandbox = Sandbox(settings)
         self._tools: tuple[str, ...] = ()
@@ -198,6 +199,7 @@ class Embedded:
             log_max_lag=self._settings.log_max_lag,
             own_transport=False,
             code_check=self._sandbox,
+            secret_keys=self._secret_keys,
         )
         return Serving(app, self._bound)
 

@@ -5,8 +5,21 @@ from pathlib import Path
 
 from toolyard.errors import SettingsError
 from toolyard.security.egress import AllowList
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
-from toolyard.settings import database_url, keyring, number, one_of, path, port, read, seconds, setting, text
+from toolyard.settings import (
+    database_url,
+    keyring,
+    number,
+    one_of,
+    path,
+    port,
+    read,
+    seconds,
+    secret_keys,
+    setting,
+    text,
+)
 from toolyard_gateway.settings import gateway_id
 from toolyard_scheduler.settings import KEPT
 
@@ -25,6 +38,7 @@ class EmbeddedSettings:
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")

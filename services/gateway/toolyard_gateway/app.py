@@ -16,8 +16,10 @@ from toolyard.clock import SYSTEM, Clock
 from toolyard.errors import StoreError
 from toolyard.sandbox.jail.levels import Level
 from toolyard.security.egress import AllowList
+from toolyard.security.keys import SecretKeys
 from toolyard.store.base import CallRow
 from toolyard.store.crossing import Crossing
+from toolyard.store.vault import Vault
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
@@ -33,6 +35,7 @@ from toolyard_gateway.api import (
     pools,
     problems,
     schedules,
+    secrets,
     sockets,
     streams,
     tools,
@@ -61,7 +64,7 @@ log = logger("gateway")
 #: Seconds that waiters are given when the gateway stops.
 DRAIN: Final = 10.0
 #: The operations, in the order in which they are described.
-GROUPS: Final = (calls, cancels, turns, streams, live, tools, schedules, pools, dead_letters, keys, health)
+GROUPS: Final = (calls, cancels, turns, streams, live, tools, schedules, secrets, pools, dead_letters, keys, health)
 _SEED_AGAIN: Final = 1.0
 _NO_EGRESS: Final = AllowList()
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -83,6 +86,7 @@ def build(
     live_bounds: Bounds = DEFAULT,
     code_check: Checker | None = None,
     sandbox_minimum: Level = Level.CONTAINER,
+    secret_keys: SecretKeys | None = None,
 ) -> FastAPI:
     """A gateway as an ASGI app.
 
@@ -102,6 +106,7 @@ def build(
         code_check: looks at the code of tools; whoever made it starts and stops it. Where none is given, the app has
             one of its own, from the first definition that needs it.
         sandbox_minimum: the isolation below which that one looks at nothing.
+        secret_keys: what secrets are sealed with; without them none can be set here.
     """
     access = StoreAccess(store, crossing, clock)
     correlator = Correlator(look_up=_look_up(access), clock=clock, max_open=max_open)
@@ -148,6 +153,7 @@ def build(
         metrics=metrics,
         replays=Replays(clock),
         code_check=CodeCheck(code_check or own_checker),
+        vault=None if secret_keys is None else Vault(store.secrets, secret_keys),
         allow=egress_allow,
         clock=clock,
     )

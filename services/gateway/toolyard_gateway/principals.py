@@ -30,6 +30,9 @@ Action = Literal[
     "stop_schedules",
     "handle_dead_letters",
     "manage_keys",
+    "write_secrets",
+    "read_secrets",
+    "reseal_secrets",
 ]
 
 #: What each role may do, beside the admin, who may do everything. Nobody sees anything of another org.
@@ -44,6 +47,9 @@ MAY: Final[dict[Action, frozenset[Role]]] = {
     "stop_schedules": frozenset({"caller", "operator"}),
     "handle_dead_letters": frozenset({"operator"}),
     "manage_keys": frozenset(),
+    "write_secrets": frozenset({"author"}),
+    "read_secrets": frozenset({"author"}),  # their names: nobody reads a value
+    "reseal_secrets": frozenset(),
 }
 
 

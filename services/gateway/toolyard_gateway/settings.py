@@ -9,6 +9,7 @@ from toolyard import ids
 from toolyard.errors import SettingsError
 from toolyard.sandbox.jail.levels import Level
 from toolyard.security.egress import AllowList
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
     database_url,
@@ -19,6 +20,7 @@ from toolyard.settings import (
     port,
     read,
     seconds,
+    secret_keys,
     setting,
     text,
     transport_url,
@@ -54,6 +56,7 @@ class GatewaySettings:
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     sandbox_minimum: Level = setting("TOOLYARD_SANDBOX_MINIMUM", level, Level.CONTAINER)
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")

@@ -13,6 +13,7 @@ from toolyard.store.base import CallReader, KeyStore, Page, PauseReader, ToolSto
 from toolyard.store.crossing import Crossing
 from toolyard.store.dead_letters import DeadLetter
 from toolyard.store.schedules import ScheduleRow
+from toolyard.store.secrets import SqlSecrets
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +82,10 @@ class Stores(Protocol):
         """What is called again and again."""
 
     @property
+    def secrets(self) -> SqlSecrets:
+        """Secrets of orgs, sealed."""
+
+    @property
     def dead_letters(self) -> DeadLetterStore:
         """What did not verify or decode."""
 
@@ -98,6 +103,7 @@ class StoreAccess:
         self.keys = stores.keys
         self.pauses = stores.pauses
         self.schedules = stores.schedules
+        self.secrets = stores.secrets
         self.dead_letters = stores.dead_letters
         self._crossing = crossing
         self._clock = clock

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 import toolyard
-from toolyard.cli import calls, dead_letters, doctor, events, keys, pools, schedules, services, tools, topology
+from toolyard.cli import calls, dead_letters, doctor, events, keys, pools, schedules, secrets, services, tools, topology
 from toolyard.cli.naming import Root
 
 _ABOUT = """Run the tool calls of LLM applications on worker pools behind RabbitMQ.
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     calls.add(app, panel=USE)
     tools.add(app, panel=USE)
     schedules.add(app, panel=USE)
+    secrets.add(app, panel=USE)
     pools.add(app, panel=USE)
     keys.add(app, panel=USE)
     events.add(app, panel=USE)

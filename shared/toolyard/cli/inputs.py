@@ -37,6 +37,17 @@ def document(file: str) -> Any:
     return json_value(_read(file), file)
 
 
+def secret(file: str | None) -> str:
+    """A secret from a file, from stdin, or typed where somebody sits at a terminal; never from the command line.
+
+    Line breaks at its end are not part of it, as in the files of `TOOLYARD_SECRETS_DIR`.
+    """
+    if file is None and sys.stdin.isatty():
+        typed: str = typer.prompt("The value", hide_input=True, err=True)
+        return typed
+    return _read(_STDIN if file is None else file).rstrip("\r\n")
+
+
 def json_value(text: str, where: str) -> Any:
     """A JSON value; says where and in which place it is none. A key that stands twice is an error, not a choice."""
     try:

@@ -26,7 +26,7 @@ NO_KEY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request.
+    """One HTTP request. Its body may hold a secret, and is not shown.
 
     Attributes:
         query: of several texts, each is a value of this name.
@@ -39,7 +39,7 @@ class Request:
     path: str
     query: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
+    body: Any = field(default=None, repr=False)
     patience: float = 0.0
     harmless: bool = False
 
@@ -266,6 +266,43 @@ def delete_schedule(name: str, *, version: int) -> Request:
 def pause_schedule(name: str, *, paused: bool = True) -> Request:
     """Let a schedule start no more runs, or go on."""
     return Request("POST", f"/v1/schedules/{_word('name', name)}/{_verb(paused)}")
+
+
+# ---- secrets ------------------------------------------------------------------------------------
+
+
+def list_secrets(**page: Any) -> Request:
+    """The names of the org's secrets; nobody is told a value."""
+    return Request("GET", "/v1/secrets", query=_query(**page))
+
+
+def get_secret(name: str, **page: Any) -> Request:
+    """A secret's versions, newest first."""
+    return Request("GET", f"/v1/secrets/{_word('name', name)}", query=_query(**page))
+
+
+def create_secret(name: str, value: str) -> Request:
+    """Keep a secret."""
+    body = {"name": name, "value": value}
+    return Request("POST", "/v1/secrets", headers={"Idempotency-Key": ids.new_id()}, body=body)
+
+
+def replace_secret(name: str, value: str, *, version: int | None = None) -> Request:
+    """Give a secret another value; if a version is named, only where it is still the current one."""
+    headers = {} if version is None else {"If-Match": f'"{version}"'}
+    path = f"/v1/secrets/{_word('name', name)}"
+    return Request("PUT", path, headers=headers, body={"value": value}, harmless=version is None)
+
+
+def delete_secret(name: str, *, version: int | None = None) -> Request:
+    """Delete a secret; if a version is named, only where it is still the current one."""
+    headers = {} if version is None else {"If-Match": f'"{version}"'}
+    return Request("DELETE", f"/v1/secrets/{_word('name', name)}", headers=headers)
+
+
+def reseal_secrets(*, cursor: str | None = None) -> Request:
+    """Seal the next secrets with the first key that older keys have sealed."""
+    return Request("POST", "/v1/secrets/reseal", query=_query(cursor=cursor), harmless=True)
 
 
 # ---- dead letters -------------------------------------------------------------------------------

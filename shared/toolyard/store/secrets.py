@@ -38,10 +38,7 @@ class SecretRow:
 class SealedRow:
     """The newest version of a secret, with its value as it is kept."""
 
-    org: str
-    name: str
-    version: int
-    created_by: str
+    row: SecretRow
     kept: Sealed
 
 
@@ -87,9 +84,10 @@ class SqlSecrets:
             self._forget(connection, org, name, before=version + 1)
             connection.execute(update(secrets).where(*_named(org, name)).values(deleted=True))
 
-    def reseal(self, row: SealedRow, kept: Sealed) -> bool:
+    def reseal(self, found: SealedRow, kept: Sealed) -> bool:
         """Put another sealed value of the same version in its place; False where the row was changed meanwhile."""
-        here = (*_named(row.org, row.name), secrets.c.version == row.version, secrets.c.key_id == row.kept.key_id)
+        row, key_id = found.row, found.kept.key_id
+        here = (*_named(row.org, row.name), secrets.c.version == row.version, secrets.c.key_id == key_id)
         values = {"key_id": kept.key_id, "sealed": kept.sealed}
         with self._database.write() as connection:
             return connection.execute(update(secrets).where(*here).values(**values)).rowcount == 1
@@ -193,8 +191,8 @@ def _rows() -> Select[Any]:
 
 
 def _sealed(row: RowMapping) -> SealedRow:
-    kept = Sealed(row["key_id"], bytes(row["sealed"]))
-    return SealedRow(row["org"], row["name"], row["version"], row["created_by"], kept)
+    told = SecretRow(row["org"], row["name"], row["version"], row["created_at"], row["created_by"])
+    return SealedRow(told, Sealed(row["key_id"], bytes(row["sealed"])))
 
 
 def _taken(name: str) -> Refused:

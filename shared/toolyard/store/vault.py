@@ -4,15 +4,37 @@ Gateways set them, schedulers read them; both hold the keys. No value stands in 
 """
 
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from typing import Final
 
-from toolyard.errors import SecretUnreadable
+from toolyard.errors import SecretUnreadable, SettingsError
 from toolyard.security.keys import SecretKeys
 from toolyard.security.sealing import Sealed, seal, unseal
 from toolyard.store.secrets import SealedRow, SecretRow, SqlSecrets
+from toolyard.telemetry.logs import logger
+
+log = logger("secrets")
 
 #: Secrets that are sealed anew at a time.
 BATCH: Final = 100
+
+
+def check_keys(rows: SqlSecrets, keys: SecretKeys | None) -> None:
+    """Look whether the secrets of a store can be opened, before somebody needs one.
+
+    Raises:
+        SettingsError: there are secrets, and no key at all.
+        StoreError: the database is away, or has no such table yet.
+    """
+    used = rows.key_ids()
+    if keys is None and used:
+        raise SettingsError(
+            "TOOLYARD_SECRETS_KEY is not set, and the store has secrets that were sealed with "
+            f"{', '.join(repr(key_id) for key_id in sorted(used))}: set it to id:hex with these keys"
+        )
+    missing = sorted(key_id for key_id in used if keys is not None and key_id not in keys)
+    if missing:
+        log.error("secrets cannot be opened: keys are missing in TOOLYARD_SECRETS_KEY", key_ids=missing)
 
 
 @dataclass(slots=True)
@@ -69,24 +91,37 @@ class Vault:
         Raises:
             SecretUnreadable: its key is not here, or it is not what was sealed.
         """
-        row = self._rows.get(org, name)
-        return None if row is None else self._open(row)
+        found = self._rows.get(org, name)
+        return None if found is None else self._open(found)
+
+    def set_before(self, org: str, name: str, value: str, *, by: str) -> SecretRow | None:
+        """The newest version of a secret, if this very key set it to this very value: nobody else learns that.
+
+        Raises:
+            SecretUnreadable: as `get` does.
+        """
+        found = self._rows.get(org, name)
+        if found is None or found.row.created_by != by:
+            return None
+        return found.row if compare_digest(self._open(found).encode(), value.encode()) else None
 
     def reseal(self, *, org: str | None = None, after: tuple[str, str] | None = None, limit: int = BATCH) -> Resealed:
         """Seal the next secrets anew that are not sealed with the first key: of one org, or of all."""
         rows = self._rows.sealed_with_others(self._keys.first, org=org, after=after, limit=limit)
-        done = Resealed(after=(rows[-1].org, rows[-1].name) if len(rows) == limit else None)
-        for row in rows:
-            if row.kept.key_id not in self._keys:
-                done.unreadable[row.kept.key_id] = done.unreadable.get(row.kept.key_id, 0) + 1
+        done = Resealed(after=(rows[-1].row.org, rows[-1].row.name) if len(rows) == limit else None)
+        for found in rows:
+            row, key_id = found.row, found.kept.key_id
+            if key_id not in self._keys:
+                done.unreadable[key_id] = done.unreadable.get(key_id, 0) + 1
                 continue
             try:
-                kept = seal(self._keys, self._open(row), org=row.org, name=row.name, version=row.version)
+                kept = seal(self._keys, self._open(found), org=row.org, name=row.name, version=row.version)
             except SecretUnreadable:
                 done.damaged.append(f"{row.org}/{row.name}")
                 continue
-            done.count += self._rows.reseal(row, kept)
+            done.count += self._rows.reseal(found, kept)
         return done
 
-    def _open(self, row: SealedRow) -> str:
-        return unseal(self._keys, row.kept, org=row.org, name=row.name, version=row.version)
+    def _open(self, found: SealedRow) -> str:
+        row = found.row
+        return unseal(self._keys, found.kept, org=row.org, name=row.name, version=row.version)

@@ -90,7 +90,8 @@ class Site:
     async def gateway(self, bounds: Bounds = DEFAULT) -> Gateway:
         """A gateway that is ready."""
         store = self.store
-        stores = Stores(self.calls, store.tools, store.keys, MemoryPauses(), store.schedules, store.dead_letters)
+        parts = (store.schedules, store.dead_letters, store.secrets)
+        stores = Stores(self.calls, store.tools, store.keys, MemoryPauses(), *parts)
         app = build(
             transport=self.transport,
             envelope=self.envelope,

@@ -22,6 +22,7 @@ COMMANDS = [
     "calls",
     "tools",
     "schedules",
+    "secrets",
     "pools",
     "keys",
     "events",
@@ -36,6 +37,7 @@ CLIENT = [
     *(("tools", "apply"), ("tools", "diff"), ("tools", "export")),
     *(("pools", "list"), ("pools", "pause"), ("pools", "resume")),
     *(("schedules", each) for each in ("list", "create", "show", "pause", "resume", "delete")),
+    *(("secrets", each) for each in ("set", "list", "show", "delete", "reseal")),
     *(("dead-letters", each) for each in ("list", "show", "replay")),
     *(("keys", "list"), ("keys", "create"), ("keys", "revoke"), ("events", "tail")),
 ]
@@ -98,7 +100,10 @@ GETS = "toolyard calls get, toolyard tools get"
         (("sync", "folder"), "toolyard tools apply"),
         (
             ("describe", "x"),
-            "toolyard calls get, toolyard tools get, toolyard schedules show or toolyard dead-letters show",
+            (
+                "toolyard calls get, toolyard tools get, toolyard schedules show, toolyard secrets show "
+                "or toolyard dead-letters show"
+            ),
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "meant",

@@ -33,6 +33,9 @@ def test_each_call_has_an_idempotency_key_of_its_own():
         (requests.get_schedule, "name"),
         (lambda name: requests.delete_schedule(name, version=1), "name"),
         (requests.pause_schedule, "name"),
+        (requests.get_secret, "name"),
+        (lambda name: requests.replace_secret(name, "v"), "name"),
+        (requests.delete_secret, "name"),
         (requests.get_dead_letter, "letter_id"),
         (requests.replay_dead_letter, "letter_id"),
         (requests.revoke_key, "key_id"),
@@ -45,3 +48,8 @@ def test_an_empty_name_makes_no_request_for_something_else(
         ask(nothing)
     assert caught.value.refusal == "validation_failed"
     assert caught.value.fields == (FieldError(field, "is empty; give one"),)
+
+
+def test_a_request_does_not_show_the_secret_that_it_carries():
+    assert "hunter2" not in repr(requests.create_secret("TOKEN", "hunter2"))
+    assert "hunter2" not in repr(requests.replace_secret("TOKEN", "hunter2"))

@@ -21,6 +21,7 @@ from toolyard.contracts.codec import encode_json
 from toolyard.contracts.events import Ended, Event, Failed, Started, Succeeded, about, sequence
 from toolyard.errors import StoreUnavailable
 from toolyard.security.egress import AllowList
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.store.base import CallFilter, CallRow, Page, PauseRow, PoolLoad
 from toolyard.store.connect import open_store
@@ -34,6 +35,7 @@ from toolyard_gateway.app import build
 KEY = "ty_admin_0123456789abcdef0123456789abcdef"
 START = 1_800_000_000.0
 KEYRING = Keyring({"test": b"k" * 32})
+SECRET_KEYS = SecretKeys({"test": b"s" * 32})
 ECHO: dict[str, Any] = {
     "name": "echo",
     "description": "Says it again.",
@@ -134,9 +136,10 @@ class Stores:
     pauses: Any
     schedules: Any
     dead_letters: Any
+    secrets: Any
 
     def away(self, away: bool = True) -> None:
-        for part in (self.calls, self.tools, self.keys, self.pauses, self.schedules, self.dead_letters):
+        for part in (self.calls, self.tools, self.keys, self.pauses, self.schedules, self.dead_letters, self.secrets):
             part.away = away
 
 
@@ -283,12 +286,13 @@ async def running(
     database = folder / "store.db"
     shutil.copy(template, database)
     store, crossing = open_store(f"sqlite:///{database}"), Crossing(2)
-    real = [Away(part) for part in (store.tools, store.keys, store.schedules, store.dead_letters)]
+    real = [Away(part) for part in (store.tools, store.keys, store.schedules, store.dead_letters, store.secrets)]
     stores = Stores(MemoryCalls(), real[0], real[1], MemoryPauses(), *real[2:])
     stores.away(away)
     journal, envelope = MemoryJournal(), Envelope(KEYRING)
     transport = EmbeddedTransport(journal)
     said: dict[str, Any] = {"gateway_id": "gw-1", "first_key": KEY, "egress_allow": AllowList.parse("10.0.0.1")}
+    said["secret_keys"] = SECRET_KEYS
     said |= settings
     app = build(transport=transport, envelope=envelope, store=stores, crossing=crossing, clock=clock, **said)
     worker = Worker(transport, envelope, answer, clock)

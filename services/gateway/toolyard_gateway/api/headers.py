@@ -42,6 +42,10 @@ IF_MATCH: Final[dict[str, Any]] = {
     "schema": {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'},
     "example": '"1"',
 }
+#: The same where it need not be said.
+MAY_MATCH: Final[dict[str, Any]] = IF_MATCH | {
+    "description": "The ETag of the version that was read: another one is `precondition_failed`.",
+}
 
 MERGE_PATCH: Final[dict[str, Any]] = {
     "requestBody": {
@@ -101,9 +105,21 @@ def expected_version(headers: Headers) -> int:
         Refused: ``precondition_failed``: it is missing.
         FieldsRefused: it is not one of our ETags.
     """
+    expected = wanted_version(headers)
+    if expected is None:
+        raise Refused("precondition_failed", 'If-Match is missing: read it, and send its ETag, as in "3".')
+    return expected
+
+
+def wanted_version(headers: Headers) -> int | None:
+    """The version that ``If-Match`` names, if there is one.
+
+    Raises:
+        FieldsRefused: it is not one of our ETags.
+    """
     given = headers.get("if-match")
     if given is None:
-        raise Refused("precondition_failed", 'If-Match is missing: read it, and send its ETag, as in "3".')
+        return None
     found = _ETAG.fullmatch(given.strip())
     if found is None:
         raise FieldsRefused((FieldError("If-Match", 'is not one of our ETags: a version in quotes, as in "3"'),))

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from toolyard.clock import Clock
 from toolyard.security.egress import AllowList
+from toolyard.store.vault import Vault
 from toolyard.transport.base import Transport
 from toolyard_gateway.admission import Door
 from toolyard_gateway.api.replays import Replays
@@ -27,6 +28,7 @@ class Parts:
     """The parts of one gateway.
 
     Attributes:
+        vault: seals secrets; none where this gateway has no key for that.
         keyless: the operator's first key is not made yet, so that nobody could be let in.
         draining: it is about to stop: no longer ready.
     """
@@ -46,6 +48,7 @@ class Parts:
     metrics: Metrics
     replays: Replays
     code_check: CodeCheck
+    vault: Vault | None
     allow: AllowList
     clock: Clock
     keyless: bool = False
