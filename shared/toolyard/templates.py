@@ -59,12 +59,12 @@ class ContextMissing(Unfillable):
 
 
 class SecretMissing(Unfillable):
-    """A secret that the tool refers to has no value here. The message holds its name."""
+    """A secret that the tool refers to has no value, wherever values come from. The message holds its name."""
 
     code = "tool_error"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the secret {name!r} that the tool refers to has no value on this worker")
+        super().__init__(f"the secret {name!r} that the tool refers to has no value in this org")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from toolyard.errors import ToolyardError
 from toolyard.security.egress import AllowList
 from toolyard.security.keyfile import local_keyring, local_secret_keys
 from toolyard.security.secrets import EnvironmentSecrets, FileSecrets, Secrets
+from toolyard.store.vault import Vault
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.embedded import EmbeddedTransport
@@ -39,6 +40,8 @@ from toolyard_gateway.app import build
 from toolyard_gateway.principals import FIRST_ORG
 from toolyard_gateway.serving import Serving
 from toolyard_scheduler.app import Options, Scheduler
+from toolyard_scheduler.resealing import reseal
+from toolyard_scheduler.secrets_desk import SecretsDesk
 
 #: The gateway's name: always the same, so that it hears of the calls that it accepted before it was restarted.
 GATEWAY: Final = "embedded"
@@ -124,15 +127,18 @@ class Embedded:
             scheduler = self._scheduler(carried.transport, await stack.enter_async_context(ledger_shelf(self._url)))
             kept = await _begin(scheduler.run(), stack)
             stack.push_async_callback(scheduler.stop)
+            vault = Vault(front.store.secrets, self._secret_keys)
+            told = await _begin(self._desk(front, carried.transport, vault).run(), stack)
+            await _begin(reseal(vault, front.crossing), stack)
             await _unless_ended([kept], self._catch_up(scheduler, carried))
             await self._redeliver(front, carried)
             worker = self._worker(carried.transport)
             await worker.start()
             serving = self._serving(front, carried.transport)
             served = await _begin(_served(serving), stack)
-            await _unless_ended([kept, served], self._until_ready())
+            await _unless_ended([kept, told, served], self._until_ready())
             on_ready(Ready(address(self._bound), key, self._tools, self._sandbox.level, self._sandbox.left_out))
-            await _unless_ended([kept, served], stop.wait())
+            await _unless_ended([kept, told, served], stop.wait())
             serving.stop()
             await asyncio.gather(served, worker.stop(DRAIN))
             await scheduler.stop()
@@ -175,6 +181,9 @@ class Embedded:
         """Alone where the database is in the folder that this process holds: nobody else can keep its ledger."""
         options = Options(alone=self._settings.database_url is None, retention=self._settings.retention)
         return Scheduler(transport, self._envelope, ledger.store, ledger.crossing, options=options)
+
+    def _desk(self, front: Shelf, transport: EmbeddedTransport, vault: Vault) -> SecretsDesk:
+        return SecretsDesk(transport, self._envelope, front.store, front.crossing, vault)
 
     def _worker(self, transport: EmbeddedTransport) -> Worker:
         environment = EnvironmentSecrets()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from toolyard.contracts import control
 from toolyard.contracts.control import Cancel, ClaimRefused, Control, Granted, Pause, Resume
 from toolyard.contracts.events import Withdrawn
+from toolyard.contracts.secrets import SecretsTold
 from toolyard.errors import ContractError
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
@@ -24,6 +25,7 @@ class Hearing:
 
     Args:
         changed: called when what is paused has changed, or is known for the first time.
+        told: is told secrets that were asked for.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Hearing:
         cancellations: Cancellations,
         pauses: Pauses,
         changed: Callable[[], None],
+        told: Callable[[SecretsTold], None],
     ) -> None:
         self._envelope = envelope
         self._clock = clock
@@ -42,12 +45,15 @@ class Hearing:
         self._cancellations = cancellations
         self._pauses = pauses
         self._changed = changed
+        self._told = told
 
     def take(self, delivery: Delivery) -> None:
         """A message of our own queue. What is none of ours is dropped: nothing waits for it."""
         try:
             if delivery.exchange == topology.EVENTS:
                 self._event(delivery)
+            elif delivery.key.startswith(topology.SECRETS_TOLD):
+                self._told(self._envelope.open_secrets_told(delivery))
             else:
                 self._control(self._envelope.open_control(delivery))
         except ContractError as error:

@@ -9,6 +9,7 @@ from toolyard.contracts.control import Granted
 from toolyard.contracts.events import End, Parked
 from toolyard.contracts.tools import PinnedTool, pool_of
 from toolyard.errors import ContractError
+from toolyard.needed_secrets import needed_secrets
 from toolyard.states import Effect, State
 from toolyard.transport.base import Delivery
 from toolyard_executors import lifecycle
@@ -22,12 +23,17 @@ Key = tuple[str, str, int]
 
 
 class KnownTool:
-    """A pinned version, and what was worked out of it once."""
+    """A pinned version, and what was worked out of it once.
+
+    Attributes:
+        secrets: the names of those that it needs.
+    """
 
     def __init__(self, tool: PinnedTool, executor: Executor) -> None:
         self.tool = tool
         self.plan = executor.prepare(tool)
         self.check: Check = output_check(tool.output)
+        self.secrets = needed_secrets(tool)
 
 
 class KnownTools:

@@ -28,6 +28,7 @@ from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import CONCURRENCY, Slots
 from toolyard_executors.redacting import redacted_error, redacted_report, redacted_result
+from toolyard_executors.secrets import Secrets, SecretsRefused, SecretsUnavailable, StoredSecrets
 from toolyard_executors.telling import Teller
 
 #: Seconds after which an attempt is worth a ``started`` event of its own.
@@ -42,7 +43,7 @@ class Runtime:
     """Runs the attempts of one pool.
 
     Args:
-        get_secret: the value of an org's secret.
+        get_secret: the value of an org's secret that this process knows itself; ``stored`` asks for all others.
         cancellations: what must not start, and ``pauses``: what must not for now; shared with the worker, which fills
             both.
         lane: the lane of one of this process.
@@ -64,11 +65,12 @@ class Runtime:
         lane: Slots | None = None,
         concurrency: int = CONCURRENCY,
         metrics: Metrics | None = None,
+        stored: StoredSecrets | None = None,
     ) -> None:
         pool = executor.pool
         self._executor = executor
         self._metrics = metrics or Metrics()
-        self._get_secret = get_secret
+        self._secrets = Secrets(get_secret, stored)
         self._clock = clock
         self._worker_id = worker_id
         self.claims = Claims(
@@ -152,6 +154,7 @@ class Runtime:
         call, begun = life.message.call, self._clock.monotonic()
         seconds = min(call.timeout, life.remaining - (begun - life.received))
         phase: Phase = "attempt" if call.timeout <= seconds else "deadline"
+        values: dict[str, str] = {}
         attempt = Attempt(
             call=call,
             tool=life.known.tool,
@@ -159,13 +162,17 @@ class Runtime:
             number=life.number,
             ends_at=begun + seconds,
             clock=self._clock,
-            get_secret=self._get_secret,
+            get_secret=self._secrets.lookup(values),
         )
         life.started_at = self._clock.now()
         life.timer = self._loop.call_later(TOLD_AFTER, self._still_runs, life, seconds)
         try:
             async with asyncio.timeout(seconds) as life.limit:
+                if life.known.secrets:
+                    values.update(await self._secrets.needed(life, seconds))
                 finished = await self._run_kind(attempt)
+        except (SecretsUnavailable, SecretsRefused) as error:
+            self._end_as_told(life, attempt, phase, _without_secrets(error))
         except TimeoutError:
             self._end_early(life, attempt, phase, seconds)
         else:
@@ -268,6 +275,12 @@ class Runtime:
         life.over.set()
         if not self._lives:
             self._idle.set()
+
+
+def _without_secrets(error: SecretsUnavailable | SecretsRefused) -> Finished:
+    """The end of an attempt that could not begin for want of its secrets."""
+    retryable = isinstance(error, SecretsUnavailable)
+    return failed(error.code, f"the tool's secrets could not be had: {error}", "none", retryable=retryable)
 
 
 def _effect(attempt: Attempt) -> Effect:

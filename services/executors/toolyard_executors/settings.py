@@ -30,6 +30,7 @@ class WorkerSettings:
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    secrets_key_given: bool = setting("TOOLYARD_SECRETS_KEY", bool, False)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
@@ -74,4 +75,12 @@ def check(settings: WorkerSettings, pool: str) -> None:
 
 
 def _unsafe(settings: WorkerSettings) -> list[str]:
-    return unsafe(transport_url=settings.transport_url, topology=settings.topology, signing_keys=settings.signing_keys)
+    problems = unsafe(
+        transport_url=settings.transport_url, topology=settings.topology, signing_keys=settings.signing_keys
+    )
+    if settings.secrets_key_given:
+        problems.append(
+            "TOOLYARD_SECRETS_KEY is set, which no worker needs: gateways and schedulers alone open the secrets of "
+            "all orgs; unset it here"
+        )
+    return problems

@@ -24,6 +24,7 @@ from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import Slots, places_of, window
 from toolyard_executors.runtime import Runtime
+from toolyard_executors.secrets import StoredSecrets
 
 #: Unsettled messages of the worker's own queue.
 _OWN_PREFETCH: Final = 256
@@ -67,6 +68,7 @@ class Worker:
 
     Args:
         executors: one for each pool.
+        secrets: those that this process knows itself; the store's are asked for.
         worker_id: tells this process from all others; a part of its own queue's name.
         clock: the executors' too, where they judge absolute times.
         concurrency: calls that run at a time, in each pool; None for what is usual in that pool.
@@ -94,6 +96,7 @@ class Worker:
         self._stopping = self._open = False
         cancellations, lane = Cancellations(), Slots(1)
         every: dict[str, Any] = {"transport": transport, "envelope": envelope, "clock": clock}
+        self._stored = StoredSecrets(**every, worker_id=worker_id)
         self._pools = [
             _Pool(
                 executor,
@@ -101,6 +104,7 @@ class Worker:
                     **every,
                     executor=executor,
                     get_secret=secrets.get,
+                    stored=self._stored,
                     cancellations=cancellations,
                     pauses=self._pauses,
                     worker_id=worker_id,
@@ -120,6 +124,7 @@ class Worker:
             cancellations=cancellations,
             pauses=self._pauses,
             changed=self._changed.set,
+            told=self._stored.answered,
         )
         self._attendance = Attendance(
             **every,
@@ -174,6 +179,7 @@ class Worker:
             left = sum(pool.runtime.abandon() for pool in self._pools)
             log.warning("calls were left to the broker", worker=self._worker_id, calls=left, waited=drain)
         await self._end_tasks()
+        self._stored.close()
         await asyncio.gather(*(subscription.close() for subscription in [*taking, *self._own]))
         self._own.clear()
         for pool in self._pools:

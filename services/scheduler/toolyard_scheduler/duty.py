@@ -1,7 +1,8 @@
 """What a scheduler does while it leads: duties, run side by side until one of them cannot go on."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 
@@ -24,6 +25,18 @@ async def until_first(*those: Awaitable[object]) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def in_background(those: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Do these beside the block, and stop with it what has not ended."""
+    tasks = [asyncio.create_task(each) for each in those]
+    try:
+        yield
     finally:
         for task in tasks:
             task.cancel()

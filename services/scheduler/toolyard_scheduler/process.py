@@ -7,21 +7,27 @@ from typing import Final
 from toolyard import ids
 from toolyard.errors import StoreUnavailable
 from toolyard.process import settle
-from toolyard.security.keyfile import local_keyring
+from toolyard.security.keyfile import local_keyring, local_secret_keys
+from toolyard.security.secrets import Secrets
 from toolyard.store.connect import Store, open_store
 from toolyard.store.crossing import Crossing
+from toolyard.store.vault import Locked, Vault, check_keys
 from toolyard.telemetry import logs
 from toolyard.telemetry.health import HealthServer, Verdict
 from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
 from toolyard_scheduler.app import Options, Scheduler
-from toolyard_scheduler.duty import until_first
+from toolyard_scheduler.duty import in_background, until_first
+from toolyard_scheduler.resealing import reseal
+from toolyard_scheduler.secrets_desk import SecretsDesk
 from toolyard_scheduler.settings import SchedulerSettings
 
 _PORT: Final = 8082
 #: Seconds that one statement of a batch may take.
 _TIMEOUT: Final = 15.0
 _THREADS: Final = 4
+#: Threads that look secrets up, beside those of the ledger.
+_SECRET_THREADS: Final = 2
 #: Seconds between two looks at a database that is away.
 _PAUSE: Final = 1.0
 log = logs.logger("scheduler")
@@ -61,6 +67,7 @@ class _Process:
     def __init__(self, settings: SchedulerSettings) -> None:
         self._settings = settings
         self._scheduler: Scheduler | None = None
+        self._desk: SecretsDesk | None = None
         self._reason = "it is starting"
 
     async def serve(self) -> None:
@@ -71,29 +78,35 @@ class _Process:
         health = HealthServer(
             host=settings.host, port=settings.port, default=_PORT, ready=self._ready, metrics=self._metrics
         )
-        store, crossing = open_store(settings.database, timeout=_TIMEOUT, connections=_THREADS), Crossing(_THREADS)
+        store = open_store(settings.database, timeout=_TIMEOUT, connections=_THREADS + _SECRET_THREADS)
+        crossing, beside = Crossing(_THREADS), Crossing(_SECRET_THREADS)
         await health.start()
         try:
-            await until_first(stop.wait(), self._run(store, crossing))
+            await until_first(stop.wait(), self._run(store, crossing, beside))
         finally:
             await health.stop()
             await crossing.close()
+            await beside.close()
             store.close()
         log.info("the scheduler has ended")
 
-    async def _run(self, store: Store, crossing: Crossing) -> None:
+    async def _run(self, store: Store, crossing: Crossing, beside: Crossing) -> None:
         settings = self._settings
         await self._prepared(store, crossing)
+        vault = await self._vault(store, crossing)
         transport = connect(
             settings.transport_url, name=f"scheduler-{ids.new_id()[-12:]}", declare=settings.topology == "declare"
         )
         envelope = Envelope(settings.signing_keys or local_keyring(settings.data))
         scheduler = Scheduler(transport, envelope, store, crossing, options=Options(retention=settings.retention))
+        secrets = Secrets([Locked(store.secrets) if vault is None else vault])
+        desk = SecretsDesk(transport, envelope, store, beside, secrets)
         try:
             await transport.open()
-            self._scheduler = scheduler
+            self._scheduler, self._desk = scheduler, desk
             settle()
-            await scheduler.run()
+            async with in_background(() if vault is None else [reseal(vault, beside)]):
+                await until_first(scheduler.run(), desk.run())
         finally:
             await scheduler.stop()
             await transport.close()
@@ -110,8 +123,22 @@ class _Process:
             else:
                 return
 
+    async def _vault(self, store: Store, crossing: Crossing) -> Vault | None:
+        """The secrets of the store; none where production has neither a key nor secrets.
+
+        Raises:
+            SettingsError: there are secrets, and no key.
+        """
+        keys = self._settings.secret_keys
+        if keys is None and self._settings.profile != "production":
+            keys = local_secret_keys(self._settings.data)
+        await crossing.run(check_keys, store.secrets, keys)
+        return None if keys is None else Vault(store.secrets, keys)
+
     def _ready(self) -> Verdict:
         return Verdict(ok=False, reason=self._reason) if self._scheduler is None else self._scheduler.health()
 
     def _metrics(self) -> str:
-        return "" if self._scheduler is None else self._scheduler.metrics()
+        if self._scheduler is None or self._desk is None:
+            return ""
+        return self._scheduler.metrics() + self._desk.metrics()

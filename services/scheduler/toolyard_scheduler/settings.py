@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from toolyard.errors import SettingsError
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
     database_url,
@@ -15,6 +16,7 @@ from toolyard.settings import (
     port,
     read,
     seconds,
+    secret_keys,
     setting,
     text,
     transport_url,
@@ -33,6 +35,7 @@ class SchedulerSettings:
     database_url: str | None = setting("TOOLYARD_DATABASE_URL", database_url, None)
     data: Path = setting("TOOLYARD_DATA", path, Path(".toolyard").absolute())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
+    secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
     port: int | None = setting("TOOLYARD_PORT", port, None)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")

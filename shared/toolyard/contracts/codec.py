@@ -12,6 +12,7 @@ from toolyard.contracts.calls import VERSION, CallMessage
 from toolyard.contracts.control import Control, ControlMessage, Heartbeat
 from toolyard.contracts.events import CallEvent, Event
 from toolyard.contracts.feed import FeedAsked, FeedPage
+from toolyard.contracts.secrets import SecretsAsked, SecretsTold
 from toolyard.contracts.tools import PinnedTool, ToolSpec
 from toolyard.errors import ContractError, TooLarge, UnknownVersion
 
@@ -23,6 +24,11 @@ MAX_EVENT: Final = 8 * 1024 * 1024
 MAX_CONTROL: Final = 4 * 1024 * 1024
 #: Bytes of a page of the feed: it ends with the event that fills it, and each is as large as an event may be.
 MAX_PAGE: Final = 2 * MAX_EVENT
+
+#: Bytes of a question for secrets: it holds the message of a call in base64, and some names.
+MAX_SECRETS_ASKED: Final = 2 * MAX_CALL_MESSAGE
+#: Bytes of its answer: all secrets of one tool.
+MAX_SECRETS_TOLD: Final = 8 * 1024 * 1024
 
 #: Levels of nesting that are kept free for whoever shows a call later: JSON is written and read on the stack, which is
 #: fuller there than where the message was read. The door takes far fewer levels than are left.
@@ -52,11 +58,24 @@ _control: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 _heartbeat = msgspec.json.Decoder(Heartbeat)
 _feed_asked = msgspec.json.Decoder(FeedAsked)
 _feed_page = msgspec.json.Decoder(FeedPage)
+_secrets_asked = msgspec.json.Decoder(SecretsAsked)
+_secrets_told = msgspec.json.Decoder(SecretsTold)
 _pinned = msgspec.json.Decoder(PinnedTool)
 _spec = msgspec.json.Decoder(ToolSpec)
 
 
-Encoded = CallMessage | CallEvent | ControlMessage | Heartbeat | FeedAsked | FeedPage | PinnedTool | ToolSpec
+Encoded = (
+    CallMessage
+    | CallEvent
+    | ControlMessage
+    | Heartbeat
+    | FeedAsked
+    | FeedPage
+    | SecretsAsked
+    | SecretsTold
+    | PinnedTool
+    | ToolSpec
+)
 
 
 def encode(message: Encoded) -> bytes:
@@ -153,6 +172,16 @@ def decode_feed_asked(body: bytes) -> FeedAsked:
 def decode_feed_page(body: bytes) -> FeedPage:
     """A page of the feed; raises as `decode_call` does."""
     return _decode(_feed_page, body, MAX_PAGE)
+
+
+def decode_secrets_asked(body: bytes) -> SecretsAsked:
+    """A worker's question for secrets; raises as `decode_call` does."""
+    return _decode(_secrets_asked, body, MAX_SECRETS_ASKED)
+
+
+def decode_secrets_told(body: bytes) -> SecretsTold:
+    """The answer to a worker's question for secrets; raises as `decode_call` does."""
+    return _decode(_secrets_told, body, MAX_SECRETS_TOLD)
 
 
 def decode_pinned(body: bytes) -> PinnedTool:

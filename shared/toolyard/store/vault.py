@@ -19,6 +19,23 @@ log = logger("secrets")
 BATCH: Final = 100
 
 
+class Locked:
+    """The secrets of a store where nobody has a key: that there is one can be told, and nothing more."""
+
+    def __init__(self, rows: SqlSecrets) -> None:
+        self._rows = rows
+
+    def get(self, org: str, name: str) -> str | None:
+        """None, where there is no such secret.
+
+        Raises:
+            SecretUnreadable: there is one.
+        """
+        if self._rows.get(org, name) is None:
+            return None
+        raise SecretUnreadable("TOOLYARD_SECRETS_KEY is not set in this process")
+
+
 def check_keys(rows: SqlSecrets, keys: SecretKeys | None) -> None:
     """Look whether the secrets of a store can be opened, before somebody needs one.
 

@@ -12,6 +12,7 @@ from toolyard.contracts.calls import CallMessage
 from toolyard.contracts.control import Control, Heartbeat, control_name
 from toolyard.contracts.events import CallEvent, Event, event_name
 from toolyard.contracts.feed import FeedAsked, FeedPage
+from toolyard.contracts.secrets import Held, SecretsAsked, SecretsTold
 from toolyard.errors import BadSignature
 from toolyard.security.signing import HEADER, Keyring
 from toolyard.transport import topology
@@ -61,6 +62,16 @@ class Envelope:
         """A page of the feed, for the gateway that asked; not in the log."""
         key = topology.feed_page_key(page.org, gateway)
         return self._seal(topology.CONTROL, key, codec.encode(page), {}, persistent=False)
+
+    def secrets_asked(self, asked: SecretsAsked) -> Message:
+        """A worker's question for secrets, for any scheduler; not in the log."""
+        key = topology.secrets_asked_key(asked.pool, asked.org, asked.worker, asked.tool)
+        return self._seal(topology.CONTROL, key, codec.encode(asked), {}, persistent=False)
+
+    def secrets_told(self, told: SecretsTold) -> Message:
+        """Sealed secrets, for the worker that asked; not in the log."""
+        key = topology.secrets_told_key(told.pool, told.org, told.worker)
+        return self._seal(topology.CONTROL, key, codec.encode(told), {}, persistent=False)
 
     def quarantined(self, delivery: Delivery | Record, reason: str, *, pool: str = "-") -> Message:
         """What did not verify or decode, as it came, with the reason and where it came from in its headers."""
@@ -128,6 +139,24 @@ class Envelope:
         self._verify(delivery)
         return codec.decode_feed_page(delivery.body)
 
+    def open_secrets_asked(self, delivery: Delivery) -> SecretsAsked:
+        """The verified question for secrets; raises `ContractError` or one of its kind."""
+        self._verify(delivery)
+        asked = codec.decode_secrets_asked(delivery.body)
+        if delivery.key != topology.secrets_asked_key(asked.pool, asked.org, asked.worker, asked.tool):
+            raise BadSignature("the routing key is not the one of this question")
+        return asked
+
+    def open_secrets_told(self, delivery: Delivery) -> SecretsTold:
+        """The verified answer with sealed secrets; raises `ContractError` or one of its kind."""
+        self._verify(delivery)
+        return codec.decode_secrets_told(delivery.body)
+
+    def open_held(self, held: Held) -> CallMessage:
+        """The verified pool message that somebody holds; raises `ContractError` or one of its kind."""
+        headers = {HEADER: held.signature}
+        return self.open_call(Record(0, topology.CALLS, held.key, held.body, held.message_id, headers, held.expiration))
+
     def verifies(self, record: Record) -> bool:
         """Whether it was signed with one of our keys."""
         try:
@@ -145,6 +174,17 @@ class Envelope:
             delivery.expiration,
             delivery.body,
         )
+
+
+def held(delivery: Delivery) -> Held:
+    """What shows that somebody holds this delivery of a call."""
+    return Held(
+        key=delivery.key,
+        message_id=delivery.message_id,
+        signature=str(delivery.headers.get(HEADER, "")),
+        body=delivery.body,
+        expiration=delivery.expiration,
+    )
 
 
 def _trace(traceparent: str | None) -> dict[str, Header]:

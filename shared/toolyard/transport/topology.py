@@ -31,6 +31,8 @@ POOL_MAX_LENGTH: Final = 100_000
 
 #: How the keys of outcomes that travel together begin.
 OUTCOMES: Final = "call.outcomes."
+#: How the keys of sealed secrets begin.
+SECRETS_TOLD: Final = "secrets.told."
 #: Lifecycle events that the log keeps; ``progress`` stays out.
 LOGGED_EVENTS: Final[tuple[str, ...]] = (
     "started",
@@ -121,6 +123,16 @@ def feed_asked_key(org: str, gateway: str) -> str:
     return f"monitor.feed_asked.-.{org}.{gateway}.-"
 
 
+def secrets_asked_key(pool: str, org: str, worker: str, tool: str) -> str:
+    """The key, on the control exchange, of a worker's question for secrets; the log does not take it."""
+    return f"secrets.asked.{pool}.{org}.{worker}.{tool.replace('.', ':')}"
+
+
+def secrets_told_key(pool: str, org: str, worker: str) -> str:
+    """The key, on the control exchange, of sealed secrets for a worker; the log does not take it."""
+    return f"{SECRETS_TOLD}{pool}.{org}.{worker}.-"
+
+
 def feed_page_key(org: str, gateway: str) -> str:
     """The key, on the control exchange, of a page of the feed for a gateway; the log does not take it."""
     return f"monitor.feed_page.-.{org}.{gateway}.-"
@@ -149,6 +161,7 @@ def worker_bindings(pool: str, worker: str) -> tuple[tuple[str, str], ...]:
         (CONTROL, f"control.granted.*.*.{worker}.*"),
         (CONTROL, f"control.refused.*.*.{worker}.*"),
         (CONTROL, f"control.pauses.*.*.{worker}.*"),
+        (CONTROL, f"{SECRETS_TOLD}{pool}.*.{worker}.*"),
         (CONTROL, "control.cancel.#"),
         (CONTROL, "control.pause.#"),
         (CONTROL, "control.resume.#"),
@@ -198,6 +211,16 @@ QUEUES: Final[tuple[Queue, ...]] = (
         SCHEDULER,
         {"x-queue-type": "classic", "x-max-length": 10_000, "x-message-ttl": 30_000},
         ((CONTROL, "monitor.heartbeat.*.*.*.*"), (CONTROL, "monitor.feed_asked.*.*.*.*")),
+    ),
+    Queue(
+        SECRETS,
+        {
+            "x-queue-type": "classic",
+            "x-max-length": 10_000,
+            "x-max-length-bytes": 256 * 1024 * 1024,
+            "x-message-ttl": 10_000,
+        },
+        ((CONTROL, "secrets.asked.*.*.*.*"),),
     ),
     _log(),
     *(_pool(pool) for pool in POOLS),

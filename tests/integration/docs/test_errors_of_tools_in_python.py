@@ -55,7 +55,7 @@ _CASES: Final[dict[str, dict[str, Any]]] = {
     "KeyError: 'SHOP_KEY (name it in environment_variables of the tool)'": {
         "body": "import os\nreturn os.environ['SHOP_KEY']"
     },
-    "the secret 'SHOP_KEY' that the tool refers to has no value on this worker": {
+    "the secret 'SHOP_KEY' that the tool refers to has no value in this org": {
         "body": "return 1",
         "environment_variables": ("SHOP_KEY",),
     },

@@ -14,7 +14,9 @@ from tests.support.waiting import wait_until
 from tests.unit.gateway.rig import ECHO, KEY
 from tests.unit.gateway.sandbox_cases import sandboxed
 
+from toolyard.security.keys import SecretKeys
 from toolyard.store.connect import open_store
+from toolyard.store.vault import Vault
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
@@ -103,3 +105,40 @@ def test_a_port_that_is_taken_stops_the_start_and_is_named(env, tmp_path):
     with taken, Process(python_module("toolyard_gateway"), cwd=tmp_path, env=env) as process:
         assert process.wait(within=20) == 1
         assert f"cannot listen on 127.0.0.1:{env['TOOLYARD_PORT']}" in process.output()
+
+
+# ---- secrets ------------------------------------------------------------------------------------
+PRODUCTION = {
+    "TOOLYARD_PROFILE": "production",
+    "TOOLYARD_SIGNING_KEYS": f"k:{'ab' * 32}",
+    "TOOLYARD_TOPOLOGY": "check",
+    "TOOLYARD_HOST": "127.0.0.1",
+}
+
+
+def test_production_does_not_start_without_the_key_of_the_secrets_that_are_there(env, tmp_path, postgres_url):
+    store = open_store(postgres_url)
+    store.migrate()
+    wanted = (
+        env | PRODUCTION | {"TOOLYARD_DATABASE_URL": postgres_url, "TOOLYARD_TRANSPORT_URL": "amqp://ann:pw@[::1]:9/"}
+    )
+    with started(wanted, tmp_path) as process:  # there are none, and nobody can set one here
+        process.terminate(within=20)
+    Vault(store.secrets, SecretKeys({"old": b"o" * 32})).create("default", "TOKEN", "v", by="k")
+    store.close()
+    with Process(python_module("toolyard_gateway"), cwd=tmp_path, env=wanted) as process:
+        assert process.wait(within=30) == 1
+        assert (
+            "TOOLYARD_SECRETS_KEY is not set, and the store has secrets that were sealed with 'old'" in process.output()
+        )
+
+
+def test_a_key_that_is_missing_is_told_at_the_start(env, tmp_path):
+    store = open_store(env["TOOLYARD_DATABASE_URL"])
+    Vault(store.secrets, SecretKeys({"old": b"o" * 32})).create("default", "TOKEN", "v", by="k")
+    store.close()
+    with started(env | {"TOOLYARD_SECRETS_KEY": f"new:{'cd' * 32}"}, tmp_path) as process:
+        process.wait_for_line(
+            r"keys are missing in TOOLYARD_SECRETS_KEY.*old|old.*keys are missing in TOOLYARD_SECRETS_KEY"
+        )
+        assert "cd" * 32 not in process.output()

@@ -16,9 +16,11 @@ from tests.support.waiting import async_wait_until
 from toolyard.contracts.calls import Call, CallMessage
 from toolyard.contracts.events import CallEvent
 from toolyard.contracts.schedules import Interval, ScheduleSpec
+from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.store.connect import Store, open_store
 from toolyard.store.schedules import ScheduleRow
+from toolyard.store.vault import Vault
 from toolyard.testing.store_suite import a_spec
 from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
@@ -232,3 +234,41 @@ def test_a_log_gap_ends_it_with_a_code_of_its_own_until_an_operator_accepts_it(c
     assert "log_gap" in process.output()
     assert command.end("--accept-log-gap")[0] == 0
     assert store.ledger.position().offset == -1
+
+
+# ---- secrets ------------------------------------------------------------------------------------
+OLD, NEW = f"old:{'01' * 32}", f"new:{'02' * 32}"
+
+
+def kept(store: Store, *keys: str) -> Vault:
+    return Vault(store.secrets, SecretKeys.parse(",".join(keys)))
+
+
+def test_at_its_start_it_seals_anew_what_older_keys_have_sealed(command: Command, store: Store):
+    store.migrate()
+    for number in range(150):
+        kept(store, OLD).create("default", f"S{number}", f"value {number}", by="k")
+    with command.start(TOOLYARD_SECRETS_KEY=f"{NEW},{OLD}") as process:
+        process.wait_for_line("secrets were sealed anew.*150|150.*secrets were sealed anew")
+    assert set(store.secrets.key_ids()) == {"new"}
+    assert kept(store, NEW).get("default", "S149") == "value 149"
+
+
+def test_production_does_not_start_without_the_key_of_the_secrets_that_are_there(command: Command, store: Store):
+    store.migrate()
+    kept(store, OLD).create("default", "TOKEN", "v", by="k")
+    url = "amqp://ann:pw@[::1]:9/"
+    safe = {"TOOLYARD_PROFILE": "production", "TOOLYARD_TOPOLOGY": "check", "TOOLYARD_TRANSPORT_URL": url}
+    code, output = command.end(**safe)
+    assert code == 1
+    assert "TOOLYARD_SECRETS_KEY is not set, and the store has secrets that were sealed with 'old'" in output
+
+
+def test_a_key_that_is_missing_is_told_and_stops_nothing(command: Command, store: Store):
+    store.migrate()
+    kept(store, OLD).create("default", "TOKEN", "v", by="k")
+    with command.start(TOOLYARD_SECRETS_KEY=NEW) as process:
+        process.wait_for_line("keys are missing in TOOLYARD_SECRETS_KEY")
+        process.wait_for_http(f"{command.url}/readyz", status=200)
+        assert "toolyard_secrets_answered_total" in command.get("/metrics")
+    assert set(store.secrets.key_ids()) == {"old"}

@@ -47,6 +47,10 @@ def test_more_processes_than_a_machine_takes_are_refused_in_the_pool_that_would_
         ({"TOOLYARD_PROFILE": "production"}, "TOOLYARD_SIGNING_KEYS is not set"),
         ({"TOOLYARD_PROFILE": "production", "TOOLYARD_SIGNING_KEYS": KEYS}, "TOOLYARD_TOPOLOGY is declare"),
         ({"TOOLYARD_PROFILE": "production", "TOOLYARD_TRANSPORT_URL": "amqp://guest:guest@b/"}, "as guest"),
+        (
+            {"TOOLYARD_PROFILE": "production", "TOOLYARD_SECRETS_KEY": KEYS},
+            "TOOLYARD_SECRETS_KEY is set, which no worker",
+        ),
         ({"TOOLYARD_TRANSPORT_URL": "redis://b/"}, "TOOLYARD_TRANSPORT_URL"),
         ({"TOOLYARD_TRANSPORT_URL": ""}, "TOOLYARD_TRANSPORT_URL is not set"),
         (
@@ -62,6 +66,11 @@ def test_a_wrong_setting_is_named(env, said):
         settings(**env)
     assert said in str(refused.value)
     assert "ab" * 32 not in str(refused.value)
+
+
+def test_the_key_of_secrets_is_never_read_by_a_worker():
+    made = settings(TOOLYARD_SECRETS_KEY=KEYS)
+    assert "ab" * 32 not in repr(made)
 
 
 def test_production_takes_safe_settings():

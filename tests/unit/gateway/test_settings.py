@@ -36,6 +36,7 @@ def test_good_settings_are_read(env):
     [
         ({}, "TOOLYARD_TRANSPORT_URL"),
         (PRODUCTION | {"TOOLYARD_DATABASE_URL": ""}, "TOOLYARD_DATABASE_URL"),
+        (GOOD | {"TOOLYARD_SECRETS_KEY": "k:abcd"}, "TOOLYARD_SECRETS_KEY: the key 'k' has 2 bytes"),
         (GOOD | {"TOOLYARD_GATEWAY_ID": "gw.1"}, "TOOLYARD_GATEWAY_ID"),
         (GOOD | {"TOOLYARD_GATEWAY_ID": "G"}, "TOOLYARD_GATEWAY_ID"),
         (GOOD | {"TOOLYARD_PORT": "70000"}, "TOOLYARD_PORT"),

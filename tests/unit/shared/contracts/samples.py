@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw, structs
 
-from toolyard.contracts import codec, control, events, feed, tools
+from toolyard.contracts import codec, control, events, feed, secrets, tools
 from toolyard.contracts.calls import Call, CallMessage, Report, Result, error_info
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "v1"
@@ -307,7 +307,7 @@ ITEM_MINIMAL = feed.FeedItem(
     time=NOW,
     body=Raw(b"{}"),
 )
-FEED_ASKED = {
+FEED_ASKED: dict[str, Any] = {
     "feed_asked": feed.FeedAsked(
         v=1, gateway="gw-1", number=17, org="acme", offset=4711, n=2, patience=20.0, only=INTEREST_FULL
     ),
@@ -326,6 +326,35 @@ FEED_PAGES = {
         ahead=True,
     ),
     "feed_page_minimal": feed.FeedPage(v=1, number=1, org="acme", offset=0),
+}
+HELD_FULL = secrets.Held(
+    key="call.accepted.http.acme.gw-1.weather:forecast",
+    message_id=CALL_ID,
+    signature=f"v1,test,{BODY_HASH}",
+    body=b'{"v":1}',
+    expiration="60000",
+)
+_ASKED = {
+    "v": 1,
+    "worker": "0a4be0f4f9d1",
+    "pool": "http",
+    "org": "acme",
+    "call_id": CALL_ID,
+    "attempt": 1,
+    "tool": "weather.forecast",
+    "version": 3,
+    "public_key": bytes(range(32)),
+    "nonce": CALL_ID,
+    "time": NOW,
+}
+SECRETS_ASKED = {
+    "secrets_asked": secrets.SecretsAsked(**_ASKED, names=("WEATHER_KEY", "OTHER"), held=HELD_FULL),
+    "secrets_asked_minimal": secrets.SecretsAsked(**_ASKED, names=(), held=structs.replace(HELD_FULL, expiration="")),
+}
+_TOLD: dict[str, Any] = {"v": 1, "worker": "0a4be0f4f9d1", "pool": "http", "org": "acme", "nonce": CALL_ID, "time": NOW}
+SECRETS_TOLD = {
+    "secrets_told": secrets.SecretsTold(**_TOLD, sealed=bytes(range(64))),
+    "secrets_told_refused": secrets.SecretsTold(**_TOLD, refused="not_held", message="the call has ended"),
 }
 
 
@@ -358,6 +387,8 @@ def _samples() -> list[Sample]:
         *(Sample(name, message, codec.decode_heartbeat) for name, message in HEARTBEATS.items()),
         *(Sample(name, message, codec.decode_feed_asked) for name, message in FEED_ASKED.items()),
         *(Sample(name, message, codec.decode_feed_page) for name, message in FEED_PAGES.items()),
+        *(Sample(name, message, codec.decode_secrets_asked) for name, message in SECRETS_ASKED.items()),
+        *(Sample(name, message, codec.decode_secrets_told) for name, message in SECRETS_TOLD.items()),
         *pinned_and_specs,
     ]
 

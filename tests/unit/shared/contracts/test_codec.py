@@ -47,6 +47,8 @@ LIMITED = [
     (codec.decode_heartbeat, codec.MAX_CONTROL),
     (codec.decode_feed_asked, codec.MAX_CONTROL),
     (codec.decode_feed_page, codec.MAX_PAGE),
+    (codec.decode_secrets_asked, codec.MAX_SECRETS_ASKED),
+    (codec.decode_secrets_told, codec.MAX_SECRETS_TOLD),
 ]
 GARBAGE = {
     "nothing": b"",

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.shared.contracts import samples
 from tests.unit.shared.contracts.samples import GOLDEN, SAMPLES, VERSIONED, Sample, golden
 
-from toolyard.contracts import codec, control, events, feed, tools
+from toolyard.contracts import codec, control, events, feed, secrets, tools
 from toolyard.contracts.calls import Call, CallMessage, ErrorInfo, Report, Result
 from toolyard.errors import ContractError
 
@@ -53,6 +53,7 @@ FULL = [
     *samples.EVENTS.values(),
     *samples.CONTROLS.values(),
     *samples.HEARTBEATS.values(),
+    *(*samples.SECRETS_ASKED.values(), *samples.SECRETS_TOLD.values(), samples.HELD_FULL),
     *(*samples.FEED_ASKED.values(), *samples.FEED_PAGES.values(), samples.INTEREST_FULL, samples.ITEM_FULL),
     *(
         samples.MESSAGE_FULL,
@@ -71,6 +72,7 @@ CONTRACTS = [
     *events.Event.__args__,
     *control.Control.__args__,
     *tools.Binding.__args__,
+    *(secrets.Held, secrets.SecretsAsked, secrets.SecretsTold),
     *(feed.FeedAsked, feed.FeedPage, feed.FeedItem, feed.Interest),
     *(control.Heartbeat, Call, CallMessage, ErrorInfo, Result, Report, tools.ToolSpec, tools.PinnedTool),
 ]

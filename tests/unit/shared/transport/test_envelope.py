@@ -12,7 +12,7 @@ from toolyard.errors import BadSignature, ContractError, UnknownVersion
 from toolyard.security.signing import HEADER, Keyring
 from toolyard.transport import topology
 from toolyard.transport.base import Death, Delivery, Message, Record
-from toolyard.transport.envelope import Envelope
+from toolyard.transport.envelope import Envelope, held
 
 OLD, NEW = b"o" * 32, b"n" * 32
 ENVELOPE = Envelope(Keyring({"a": OLD}))
@@ -233,3 +233,49 @@ def test_what_is_quarantined_reaches_the_quarantine_alone():
         if exchange == sealed.exchange and topology.matches(pattern, sealed.key)
     ]
     assert reached == [topology.QUARANTINE]
+
+
+# ---- secrets ------------------------------------------------------------------------------------
+
+
+def test_a_question_for_secrets_and_its_answer_come_through_and_are_not_kept_by_the_broker():
+    asked = samples.SECRETS_ASKED["secrets_asked"]
+    sealed = ENVELOPE.secrets_asked(asked)
+    assert ENVELOPE.open_secrets_asked(delivered(sealed)) == asked
+    assert (sealed.key, sealed.persistent) == ("secrets.asked.http.acme.0a4be0f4f9d1.weather:forecast", False)
+
+    told = samples.SECRETS_TOLD["secrets_told"]
+    sealed = ENVELOPE.secrets_told(told)
+    assert ENVELOPE.open_secrets_told(delivered(sealed)) == told
+    assert (sealed.key, sealed.persistent) == ("secrets.told.http.acme.0a4be0f4f9d1.-", False)
+
+
+def test_a_question_under_another_pools_key_is_refused():
+    asked = samples.SECRETS_ASKED["secrets_asked"]
+    body = codec.encode(asked)
+    key = topology.secrets_asked_key("sandbox", asked.org, asked.worker, asked.tool)
+    moved = ENVELOPE._seal(topology.CONTROL, key, body, {})
+    with pytest.raises(BadSignature, match="not the one of this question"):
+        ENVELOPE.open_secrets_asked(delivered(moved))
+
+
+def test_whoever_holds_a_call_shows_it_by_its_signature():
+    sealed = ENVELOPE.call(samples.MESSAGE_FULL, event="dispatched")
+    shown = held(delivered(sealed))
+    assert ENVELOPE.open_held(shown) == samples.MESSAGE_FULL
+    for changed in (
+        {"body": codec.encode(OTHER_CALL)},
+        {"key": shown.key.replace("acme", "other")},
+        {"message_id": "another"},
+        {"expiration": "1"},
+        {"signature": ""},
+        {"signature": shown.signature[:-1] + "x"},
+    ):
+        with pytest.raises(BadSignature):
+            ENVELOPE.open_held(msgspec.structs.replace(shown, **changed))
+
+
+def test_what_is_held_is_the_message_of_a_call_and_nothing_else_that_was_signed():
+    other = ENVELOPE.event(next(iter(samples.EVENTS.values())))
+    with pytest.raises(ContractError):
+        ENVELOPE.open_held(held(delivered(other)))

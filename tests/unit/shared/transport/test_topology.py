@@ -128,6 +128,20 @@ def test_a_worker_hears_withdrawn_calls_of_its_pool_only():
     assert all(hears(CONTROL, topology.control_key(event)) for event in ("cancel", "pause", "resume"))
 
 
+def test_secrets_come_to_the_worker_that_asked_and_neither_they_nor_the_question_are_in_the_log():
+    def hears(pool: str, worker: str) -> bool:
+        told = topology.secrets_told_key("http", "default", "w1")
+        return any(
+            source == CONTROL and matches(pattern, told) for source, pattern in topology.worker_bindings(pool, worker)
+        )
+
+    assert hears("http", "w1")
+    assert not hears("http", "w2")
+    assert not hears("sandbox", "w1")
+    assert takers(CONTROL, topology.secrets_asked_key("http", "default", "w1", "a.b")) == {topology.SECRETS}
+    assert takers(CONTROL, topology.secrets_told_key("http", "default", "w1")) == set()
+
+
 def test_dead_letters_have_a_place_that_is_declared_before_what_sends_them_there():
     names = [queue.name for queue in topology.QUEUES]
     for queue in topology.QUEUES:
@@ -153,6 +167,8 @@ def test_every_queue_has_a_name_of_its_own_and_binds_to_known_exchanges():
         (CONTROL, "monitor.heartbeat.http.-.-.-", ["toolyard.scheduler"]),
         (CONTROL, "monitor.feed_asked.-.org.g1.-", ["toolyard.scheduler"]),
         (CONTROL, "monitor.feed_page.-.org.g1.-", []),
+        (CONTROL, "secrets.asked.http.org.w1.weather", ["toolyard.secrets"]),
+        (CONTROL, "secrets.told.http.org.w1.-", []),
     ],
 )
 def test_where_a_message_must_arrive(exchange, key, queues):
