@@ -1,7 +1,8 @@
 """Known secret values taken out of what leaves an executor: texts, JSON values, messages of errors.
 
 Exact, not a guess: only values that were given out for a call are looked for, in each of the ways that
-`toolyard.security.written` knows to write them. It knows nothing of calls; a call without secrets pays nothing.
+`toolyard.security.written` knows to write them, or `toolyard.security.long_values` where they are long. It knows
+nothing of calls; a call without secrets pays nothing.
 """
 
 import re
@@ -11,10 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
+from toolyard.security.long_values import spans
 from toolyard.security.written import cores, fold, pattern
 
 #: Characters. A shorter value would be found in ordinary words, and guessed anyway.
 MIN_LENGTH: Final = 4
+#: Characters of values, the shorter ones first, that are looked for in every mixture of ways: making the pattern costs
+#: a quarter of a millisecond for each of them. Longer ones are looked for as `toolyard.security.long_values` does.
+_ROOM: Final = 512
 #: Sets of secrets whose patterns are kept: making one costs milliseconds.
 _KEPT: Final = 256
 
@@ -31,22 +36,30 @@ class Redactor:
         known.sort(
             key=lambda entry: len(entry[1]), reverse=True
         )  # of two that begin at one place the longer one counts
-        self._names = tuple(name for name, _ in known)
-        self._values = tuple(value for _, value in known)
+        room, self._long = _ROOM, []
+        for name, value in reversed(known):
+            room -= len(value)
+            if room < 0:
+                self._long.insert(0, (name, value))
+        short = known[len(self._long) :]
+        self._names = tuple(name for name, _ in short)
+        self._values = tuple(value for _, value in short)
 
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
-        return bool(self._values)
+        return bool(self._values or self._long)
 
     def text(self, text: str) -> str:
         """The text without the values."""
+        for name, value in self._long:
+            text = _without(text, value, f"[redacted:{name}]")
         if not self._values or not self._possible(text):
             return text
         return _pattern(self._values).sub(self._replacement, text)
 
     def value(self, value: Any) -> Any:
         """A JSON value without the secret ones, in its strings, keys and numbers."""
-        if not self._values:
+        if not self:
             return value
         if isinstance(value, str):
             return self.text(value)
@@ -62,7 +75,7 @@ class Redactor:
 
     def json(self, raw: bytes) -> bytes:
         """The bytes of a JSON value without the secret ones, still JSON. ``raw`` must be JSON."""
-        if not self._values:
+        if not self:
             return raw
         try:
             value = msgspec.json.decode(raw)
@@ -83,6 +96,14 @@ class Redactor:
 
     def _replacement(self, match: "re.Match[str]") -> str:
         return f"[redacted:{self._names[(match.lastindex or 1) - 1]}]"
+
+
+def _without(text: str, value: str, mark: str) -> str:
+    pieces, at = [], 0
+    for start, end in spans(value, text):
+        pieces += [text[at:start], mark]
+        at = end
+    return "".join([*pieces, text[at:]]) if pieces else text
 
 
 #: Looks for nothing.

@@ -71,5 +71,5 @@ def _read(text: str) -> dict[str, object]:
 @pytest.mark.parametrize("queue", topology.QUEUES, ids=lambda queue: queue.name)
 def test_every_shared_queue_says_its_type_itself(queue: topology.Queue):
     """The default type of a vhost must not decide."""
-    lasting = {"quorum", "stream"}
-    assert queue.arguments["x-queue-type"] in ({"classic"} if queue.name == topology.SCHEDULER else lasting)
+    lasting, asked = {"quorum", "stream"}, {topology.SCHEDULER, topology.SECRETS}
+    assert queue.arguments["x-queue-type"] in ({"classic"} if queue.name in asked else lasting)

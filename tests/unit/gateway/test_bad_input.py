@@ -357,7 +357,7 @@ async def test_each_role_may_do_what_it_is_for_and_nothing_else(rig, method, pat
 # ---- paths and methods --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/calls/", "/v2/calls", "/v1/secrets", "/docs", "/v1/event"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/calls/", "/v2/calls", "/docs", "/v1/event"])
 async def test_what_this_build_does_not_have_is_not_found(rig, path):
     response = await rig.client.get(path)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
@@ -202,3 +203,97 @@ def test_a_value_never_survives(value: str, before: str, after: str):
         assert "[redacted:T]" in redactor.text(text)
     raw = msgspec.json.encode({"k": [before + value + after]})
     assert value not in msgspec.json.decode(redactor.json(raw))["k"][0]
+
+
+# ---- long values --------------------------------------------------------------------------------
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n"
+    + "\n".join(base64.b64encode(bytes((line * 7 + n * n) % 256 for n in range(48))).decode() for line in range(40))
+    + "\n-----END PRIVATE KEY-----"
+)
+LONG = {
+    "PEM": PEM,
+    "TEXT": 'p@ss/w+rd=\u00e9 &?<>"\\' * 60,
+    "PLAIN": "".join(chr(97 + n * n % 26) for n in range(2000)),
+}
+
+
+def _pieces(value: str) -> list[str]:
+    """Pieces of a value that must not be left of it, plain and in base64."""
+    plain = [value[at : at + 40] for at in range(0, len(value) - 40, 40)]
+    whole = base64.b64encode(value.encode()).decode()
+    return plain + [whole[at : at + 40] for at in range(0, len(whole) - 40, 40)]
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+@pytest.mark.parametrize(
+    "write",
+    {
+        "plain": str,
+        "json": lambda value: json.dumps(value),
+        "json utf-8": lambda value: json.dumps(value, ensure_ascii=False),
+        "json in json": lambda value: json.dumps(json.dumps(value)[1:-1]),
+        "json with slashes": lambda value: json.dumps(value).replace("/", "\\/"),
+        "path": quote,
+        "query": lambda value: urlencode({"q": value}),
+        "component": lambda value: quote(value, safe="!'()*"),
+        "small digits": lambda value: re.sub("%..", lambda match: match[0].lower(), quote(value, safe="")),
+        "twice": lambda value: quote(quote(value, safe=""), safe=""),
+        "base64": lambda value: base64.b64encode(value.encode()).decode(),
+        "base64 for urls": lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
+        "base64 in a query": lambda value: quote(base64.b64encode(value.encode()).decode(), safe=""),
+        "base64 behind a user": lambda value: base64.b64encode(f"ann:{value}".encode()).decode(),
+        "base64 inside": lambda value: base64.b64encode(f"uu{value}more".encode()).decode(),
+        "base64 in lines": lambda value: base64.encodebytes(value.encode()).decode(),
+    }.items(),
+    ids=lambda entry: entry[0],
+)
+def test_a_long_value_is_replaced_in_each_way_that_encoders_write_it(
+    value: str, write: tuple[str, Callable[[str], str]]
+):
+    written = write[1](value)
+    said = Redactor({"LONG": value}).text(f"before {written} after")
+    assert "[redacted:LONG]" in said
+    assert (said[:7], said[-6:]) == ("before ", " after")
+    assert not [piece for piece in _pieces(value) if piece in said]
+    assert len(said) < 60
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("kept", [80, 300])
+def test_a_long_value_that_was_cut_is_replaced_as_far_as_it_goes(value: str, kept: int):
+    redactor = Redactor({"LONG": value})
+    assert redactor.text(f"it is {value[:kept]}") == "it is [redacted:LONG]"
+    assert redactor.text(f"...{value[-kept:]} it was") == "...[redacted:LONG] it was"
+    cut = json.dumps(value)[: kept + 1]
+    assert redactor.text(cut) == '"[redacted:LONG]'
+
+
+def test_a_long_value_is_found_in_json_and_the_rest_stays_as_it_was():
+    redactor = Redactor({"LONG": PEM, "SHORT": VALUE})
+    raw = json.dumps({"a": [PEM, f"x {PEM} y {VALUE}"], "b": 1.5}).encode()
+    assert msgspec.json.decode(redactor.json(raw)) == {
+        "a": ["[redacted:LONG]", "x [redacted:LONG] y [redacted:SHORT]"],
+        "b": 1.5,
+    }
+    other = b'{"a": "nothing", "n": 1.0}'
+    assert Redactor({"LONG": PEM}).json(other) is other
+
+
+def test_of_many_values_together_each_is_found():
+    values = {f"S{number}": f"{number:03}-" + "k" * 40 + f"/{number}" for number in range(64)}
+    redactor = Redactor(values)
+    for name, value in values.items():
+        assert redactor.text(f"a {value} b {quote(value, safe='')}") == f"a [redacted:{name}] b [redacted:{name}]"
+
+
+def test_the_longest_value_that_can_be_set_is_no_burden():
+    value = "".join(chr(33 + n * n % 90) for n in range(65_536))
+    redactor = Redactor({"LONG": value})
+    assert redactor.text(f"a {value} b" * 3) == "a [redacted:LONG] b" * 3
+    assert redactor._values == ()
+
+
+def test_a_long_value_that_is_no_unicode_is_replaced_too():
+    value = "\udcff" + "abc" * 300
+    assert Redactor({"RAW": value}).text(f"x {value}") == "x [redacted:RAW]"
