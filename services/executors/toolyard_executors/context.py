@@ -72,6 +72,11 @@ class Attempt:
             self._redactor = None
         return value
 
+    def part_of_secret(self, name: str, part: str, value: str) -> None:
+        """A part of a secret's value that others may tell alone: it is redacted as well, as ``NAME.part``."""
+        self._given[f"{name}.{part}"] = value
+        self._redactor = None
+
     @property
     def redactor(self) -> Redactor:
         """Takes out the values of all secrets given out so far."""

@@ -36,7 +36,8 @@ class Redactor:
         known.sort(
             key=lambda entry: len(entry[1]), reverse=True
         )  # of two that begin at one place the longer one counts
-        room, self._long = _ROOM, []
+        room = _ROOM
+        self._long: list[tuple[str, str]] = []
         for name, value in reversed(known):
             room -= len(value)
             if room < 0:

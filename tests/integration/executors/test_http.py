@@ -204,6 +204,17 @@ async def test_a_secret_in_an_error_is_not_told(run):
     assert "[redacted:S]" in finished.error.details["body"]
 
 
+async def test_a_password_that_the_upstream_tells_without_its_user_is_not_told(run):
+    finished = await run(
+        "/status/401",
+        query={"body": "the password hunter2 of ann is wrong"},
+        authentication=Authentication(type="basic", secret="S"),
+        secrets={"S": "ann:hunter2"},
+    )
+    assert "hunter2" not in str(finished.error)
+    assert finished.error.details["body"] == "the password [redacted:S.password] of ann is wrong"
+
+
 async def test_a_redirect_is_not_followed(run, upstream):
     finished = await run("/redirect", query={"to": f"{upstream.url}/echo"})
     assert told(finished) == ("upstream_error", "unknown", False)

@@ -12,7 +12,7 @@ import httpx
 
 from toolyard import __version__
 from toolyard.clock import SYSTEM, Clock
-from toolyard.contracts.tools import HttpBinding, PinnedTool, ResponseHandling
+from toolyard.contracts.tools import Authentication, HttpBinding, PinnedTool, ResponseHandling
 from toolyard.http_template import HttpTemplate, Request, compile_http
 from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Target, check_url
 from toolyard.states import Effect
@@ -111,6 +111,7 @@ class HttpExecutor:
         template: HttpTemplate = attempt.plan
         call = attempt.call
         filled = template.fill(Values(call.arguments, call.context or {}, attempt.secret, call.call_id))
+        _note_password(attempt, template.authentication)
         binding = attempt.tool.binding
         hosts = binding.allowed_hosts if isinstance(binding, HttpBinding) else ()
         judge = self._judged if len(filled.url) <= _LONGEST_KEPT else self._judge
@@ -172,6 +173,12 @@ class HttpExecutor:
         except ValueError:
             return None
         return min(max(moment.timestamp() - self._clock.now(), 0.0), _MAX_RETRY_AFTER)
+
+
+def _note_password(attempt: Attempt, method: Authentication) -> None:
+    """The secret of ``basic`` is ``user:password``, of which an upstream may tell the latter alone."""
+    if method.type == "basic" and method.secret is not None:
+        attempt.part_of_secret(method.secret, "password", attempt.secret(method.secret).partition(":")[2])
 
 
 def _headers(filled: Request, call_id: str, traceparent: str | None) -> dict[str, str]:
