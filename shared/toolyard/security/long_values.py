@@ -1,11 +1,13 @@
 """Long values found in a text, in the ways in which encoders write a whole value; also where a part was cut off.
 
-Beside `toolyard.security.written`, whose pattern knows every mixture of ways and would take seconds to be made of a
-long value. It must not know what is done with what is found.
+Encoders may have gone over it one after the other: what none of them changes, the longer runs of letters and digits in
+it, is found however that was. Beside `toolyard.security.written`, whose pattern knows every mixture of ways and would
+take seconds to be made of a long value. It must not know what is done with what is found.
 """
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +18,11 @@ from urllib.parse import quote, quote_plus
 KNOWN_BY: Final = 64
 #: What encoders of URLs leave as it is: nothing more, paths, ``encodeURIComponent``, ``encodeURI``.
 _SAFE: Final = ("", "/", "!'()*", ";/?:@&=+$,#!'()*")
-#: Values whose ways are kept: of each way two short texts.
+#: Runs of characters that encoders leave as they are: those of texts, mostly lines, and those of URLs too. Base64 makes
+#: a run into another one. No more of them are looked for than this.
+_RUNS: Final = (re.compile(r"[ !#-\[\]-~]{16,}"), re.compile(r"[A-Za-z0-9_.~-]{16,}"))
+_MOST_RUNS: Final = 128
+#: Values whose ways are kept: of each way two short texts, of each run seven.
 _KEPT: Final = 1_024
 
 
@@ -37,8 +43,10 @@ class _Way(NamedTuple):
 
 def spans(value: str, text: str) -> list[Span]:
     """Where the value stands in the text, or its beginning, or its end; in order, and none overlaps another."""
+    found = [span for way in _known_by(value) for span in _written_so(way, value, text)]
+    found += [Span(at, at + len(piece)) for piece in _pieces(value) if piece in text for at in _places(piece, text)]
     merged: list[Span] = []
-    for span in sorted(span for way in _known_by(value) for span in _written_so(way, value, text)):
+    for span in sorted(found):
         if merged and span.start < merged[-1].end:
             merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
         else:
@@ -84,8 +92,16 @@ def _known_by(value: str) -> tuple[_Way, ...]:
     return tuple(_Way(number, written[:KNOWN_BY], written[-KNOWN_BY:]) for written, number in first.items())
 
 
+@lru_cache(_KEPT)
+def _pieces(value: str) -> tuple[str, ...]:
+    runs = [match[0] for kind in _RUNS for match in islice(kind.finditer(value), _MOST_RUNS)]
+    plain = [_base64(run.encode(), shift) for run in runs for shift in range(3)]
+    return tuple(dict.fromkeys([*runs, *plain, *map(_urlsafe, plain)]))
+
+
 def _ways(value: str) -> Iterator[str]:
     yield value
+    yield repr(value)[1:-1]
     for text in (_json(value), json.dumps(value, ensure_ascii=False)[1:-1]):
         yield from (text, text.replace("/", "\\/"), _json(text))
     try:
@@ -96,9 +112,13 @@ def _ways(value: str) -> Iterator[str]:
         yield from (text, _small(text), quote(text, safe=""))
     for shift in range(3):
         text = _base64(raw, shift)
-        yield from (text, text.replace("+", "-").replace("/", "_"), quote(text, safe=""), text.replace("/", "\\/"))
+        yield from (text, _urlsafe(text), quote(text, safe=""), text.replace("/", "\\/"))
     lines = base64.encodebytes(raw).decode().rstrip("\n")
     yield from (lines, _json(lines), lines.replace("\n", "\r\n"))
+
+
+def _urlsafe(text: str) -> str:
+    return text.replace("+", "-").replace("/", "_")
 
 
 def _json(value: str) -> str:

@@ -259,6 +259,27 @@ def test_a_long_value_is_replaced_in_each_way_that_encoders_write_it(
     assert len(said) < 60
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda value: base64.b64encode(quote(value, safe="").encode()).decode(),
+        lambda value: base64.b64encode(json.dumps({"k": value}).encode()).decode(),
+        lambda value: json.dumps(json.dumps(json.dumps(json.dumps(value)))),
+        lambda value: repr([repr([json.dumps(value)])]),
+        lambda value: quote(quote(quote(json.dumps(value)))),
+        lambda value: value.replace("\n", " "),
+        lambda value: value.replace("\n", ""),
+        lambda value: "\n".join(f"  {line}" for line in value.splitlines()),
+        lambda value: f"{value[300:900]}",
+    ],
+)
+def test_of_a_long_value_that_was_encoded_again_and_again_no_line_is_left(write: Callable[[str], str]):
+    said = Redactor({"PEM": PEM}).text(write(PEM))
+    assert "[redacted:PEM]" in said
+    left = [piece[at : at + 24] for piece in _pieces(PEM) for at in range(len(piece) - 24)]
+    assert not [piece for piece in left if piece.isalnum() and piece in said]
+
+
 @pytest.mark.parametrize("value", LONG.values(), ids=LONG)
 @pytest.mark.parametrize("kept", [80, 300])
 def test_a_long_value_that_was_cut_is_replaced_as_far_as_it_goes(value: str, kept: int):
