@@ -7,6 +7,7 @@ every problem at once. The table of all names lives here, so that a misspelt var
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -30,6 +31,7 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_SECRETS_KEY": "id:hex,id:hex with 32 bytes each, for gateways and schedulers: the first seals secrets at "
     "rest, all open them",
     "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
+    "TOOLYARD_SECRETS_AWS_PREFIX": "for schedulers: look in AWS Secrets Manager too, for <prefix>/<org>/<NAME>",
     "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256; in the sandbox pool 8)",
     "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
     "(container)",
@@ -46,6 +48,7 @@ KNOWN: Final[dict[str, str]] = {
 #: Variables with a free part in their name.
 PREFIXES: Final[tuple[str, ...]] = ("TOOLYARD_SECRET_", "TOOLYARD_TEST_")
 
+_AWS_PREFIX: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -156,6 +159,14 @@ def keyring(value: str) -> Keyring:
 def secret_keys(value: str) -> SecretKeys:
     """The keys of secrets at rest; the error never holds a key."""
     return SecretKeys.parse(value)
+
+
+def aws_prefix(value: str) -> str:
+    """What the names of secrets begin with."""
+    prefix = value.strip().strip("/")
+    if not _AWS_PREFIX.fullmatch(prefix):
+        raise ValueError("a prefix has letters, digits and / _ + = . @ -, at most 256, as in toolyard/production")
+    return prefix
 
 
 def database_url(value: str) -> str:

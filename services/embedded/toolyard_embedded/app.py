@@ -41,7 +41,7 @@ from toolyard_gateway.principals import FIRST_ORG
 from toolyard_gateway.serving import Serving
 from toolyard_scheduler.app import Options, Scheduler
 from toolyard_scheduler.resealing import reseal
-from toolyard_scheduler.secrets_desk import SecretsDesk
+from toolyard_scheduler.secrets_desk import SecretsDesk, providers
 
 #: The gateway's name: always the same, so that it hears of the calls that it accepted before it was restarted.
 GATEWAY: Final = "embedded"
@@ -183,7 +183,8 @@ class Embedded:
         return Scheduler(transport, self._envelope, ledger.store, ledger.crossing, options=options)
 
     def _desk(self, front: Shelf, transport: EmbeddedTransport, vault: Vault) -> SecretsDesk:
-        return SecretsDesk(transport, self._envelope, front.store, front.crossing, vault)
+        secrets = providers(vault, self._settings.secrets_aws_prefix)
+        return SecretsDesk(transport, self._envelope, front.store, front.crossing, secrets)
 
     def _worker(self, transport: EmbeddedTransport) -> Worker:
         environment = EnvironmentSecrets()

@@ -8,6 +8,7 @@ from toolyard.security.egress import AllowList
 from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
+    aws_prefix,
     database_url,
     keyring,
     number,
@@ -39,6 +40,7 @@ class EmbeddedSettings:
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
+    secrets_aws_prefix: str | None = setting("TOOLYARD_SECRETS_AWS_PREFIX", aws_prefix, None)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")

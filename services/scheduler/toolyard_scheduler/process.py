@@ -8,7 +8,6 @@ from toolyard import ids
 from toolyard.errors import StoreUnavailable
 from toolyard.process import settle
 from toolyard.security.keyfile import local_keyring, local_secret_keys
-from toolyard.security.secrets import Secrets
 from toolyard.store.connect import Store, open_store
 from toolyard.store.crossing import Crossing
 from toolyard.store.vault import Locked, Vault, check_keys
@@ -19,7 +18,7 @@ from toolyard.transport.envelope import Envelope
 from toolyard_scheduler.app import Options, Scheduler
 from toolyard_scheduler.duty import in_background, until_first
 from toolyard_scheduler.resealing import reseal
-from toolyard_scheduler.secrets_desk import SecretsDesk
+from toolyard_scheduler.secrets_desk import SecretsDesk, providers
 from toolyard_scheduler.settings import SchedulerSettings
 
 _PORT: Final = 8082
@@ -99,7 +98,7 @@ class _Process:
         )
         envelope = Envelope(settings.signing_keys or local_keyring(settings.data))
         scheduler = Scheduler(transport, envelope, store, crossing, options=Options(retention=settings.retention))
-        secrets = Secrets([Locked(store.secrets) if vault is None else vault])
+        secrets = providers(Locked(store.secrets) if vault is None else vault, settings.secrets_aws_prefix)
         desk = SecretsDesk(transport, envelope, store, beside, secrets)
         try:
             await transport.open()

@@ -15,9 +15,17 @@ from toolyard.clock import SYSTEM, Clock
 from toolyard.contracts import codec
 from toolyard.contracts.calls import VERSION, CallMessage
 from toolyard.contracts.secrets import SecretsAsked, SecretsTold, box_words
-from toolyard.errors import ContractError, SecretUnreadable, StoreUnavailable, ToolyardError, TransportError
+from toolyard.errors import (
+    ContractError,
+    SecretUnreadable,
+    SettingsError,
+    StoreUnavailable,
+    ToolyardError,
+    TransportError,
+)
+from toolyard.security.aws_secrets import AwsSecrets
 from toolyard.security.sealing import box
-from toolyard.security.secrets import SecretProvider
+from toolyard.security.secrets import SecretProvider, Secrets
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
 from toolyard.telemetry.logs import logger
@@ -33,6 +41,22 @@ _ROOM: Final = 4096
 _MAX_BOX: Final = (codec.MAX_SECRETS_TOLD - _ROOM) * 3 // 4
 
 log = logger("secrets")
+
+
+def providers(stored: SecretProvider, aws_prefix: str | None) -> SecretProvider:
+    """What a scheduler looks secrets up in: the store first, and then AWS, where that is asked for.
+
+    Raises:
+        SettingsError: the library for AWS is missing, or knows neither region nor credentials.
+    """
+    if aws_prefix is None:
+        return stored
+    try:
+        return Secrets([stored, AwsSecrets(aws_prefix)])
+    except ImportError:
+        raise SettingsError("TOOLYARD_SECRETS_AWS_PREFIX is set, and boto3 is not installed") from None
+    except Exception as error:  # noqa: BLE001 - the library's own kinds, of which none is known here
+        raise SettingsError(f"TOOLYARD_SECRETS_AWS_PREFIX is set, but AWS cannot be used: {error}") from None
 
 
 class SecretsDesk:

@@ -8,6 +8,7 @@ from toolyard.errors import SettingsError
 from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
+    aws_prefix,
     database_url,
     keyring,
     local_database,
@@ -36,6 +37,7 @@ class SchedulerSettings:
     data: Path = setting("TOOLYARD_DATA", path, Path(".toolyard").absolute())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
+    secrets_aws_prefix: str | None = setting("TOOLYARD_SECRETS_AWS_PREFIX", aws_prefix, None)
     host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
     port: int | None = setting("TOOLYARD_PORT", port, None)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
