@@ -1,6 +1,6 @@
 """Which secrets a tool needs: what its definition lists, and what its binding names. Pure.
 
-Workers ask for exactly these before an attempt, and schedulers tell no others (docs/decisions/0020).
+Workers ask for exactly these before an attempt, and schedulers tell no others (docs/decisions/0021).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The values of secrets that an attempt needs: this process's own, and for the rest those that schedulers tell.
 
 Asked once for all attempts of a tool's version that begin meanwhile, kept for a short time and nowhere but in memory.
-Called by `runtime` before an attempt runs; the answers come in by `hearing` (docs/decisions/0020).
+Called by `runtime` before an attempt runs; the answers come in by `hearing` (docs/decisions/0021).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Whether a worker may be told the secrets that it asks for. Pure but for what it is handed to look things up with.
 
-Each step looks at one thing; docs/decisions/0020 says what each of them is worth.
+Each step looks at one thing; docs/decisions/0021 says what each of them is worth.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,6 @@
 """How a worker gets the values of secrets: a question to the schedulers, and an answer that only its process can read.
 
-Neither is in the log. The question holds no value, and the answer holds them sealed (docs/decisions/0020).
+Neither is in the log. The question holds no value, and the answer holds them sealed (docs/decisions/0021).
 """
 
 from typing import Annotated, Final, Literal
