@@ -199,3 +199,22 @@ def test_who_is_cancelled_ends_at_once(client: httpx.Client, lambda_server: Lamb
 
     assert (ended["state"], ended["effect"]) == ("cancelled", "unknown")
     assert call(client, "succeeds")["state"] == "succeeded"
+
+
+def test_a_worker_ends_although_a_function_still_runs_for_nobody(
+    client: httpx.Client, system: System, lambda_server: LambdaServer
+):
+    begun = client.post(
+        "/v1/calls", json={"tool": "runs_over_the_calls_time", "timeout": 120}, headers={"Prefer": "wait=0"}
+    ).json()
+    wait_until(lambda: invocations(lambda_server, begun)[0] == 1, within=30, what="the request")
+    client.post(f"/v1/calls/{begun['call_id']}/cancel")
+    assert client.get(f"/v1/calls/{begun['call_id']}", params={"wait": 30}).json()["state"] == "cancelled"
+    told = httpx.get(f"{system.url('worker')}/metrics", trust_env=False).text
+
+    assert 'toolyard_lambda_threads{state="wanted"} 0' in told
+    assert 'toolyard_lambda_threads{state="left_behind"} 0' not in told
+    assert system.processes["worker"].terminate(within=25) == 0
+    system.start("worker", "worker", "lambda")
+    system.ready("worker")
+    assert call(client, "succeeds")["state"] == "succeeded"

@@ -282,6 +282,12 @@ async def test_a_connection_that_breaks_may_have_had_an_effect_and_is_not_tried_
     assert (len(invoker.asked(attempt)), invoker.server.count(attempt.call.call_id)) == (1, int(when == "after"))
 
 
+async def test_a_connection_that_was_closed_while_nobody_used_it_is_not_used(invoker: Invoker):
+    for number in range(3):
+        assert value_of(await invoker.run(invoking("echo"), arguments={"n": number})) == {"n": number}
+        await until(invoker.server.hang_up, "an idle connection")
+
+
 @pytest.mark.parametrize(("kind", "limit"), [("RequestResponse", 6 << 20), ("Event", 1 << 20)])
 async def test_what_lambda_would_not_take_is_not_sent(invoker: Invoker, kind: str, limit: int):
     asked = len(invoker.server.asked)

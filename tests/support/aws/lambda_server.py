@@ -145,6 +145,7 @@ class LambdaServer:
         self.sts_faults: deque[Fault] = deque()
         self.keys = {ACCESS_KEY: SECRET_KEY}
         self.elsewhere = "nowhere"
+        self._idle: set[asyncio.StreamWriter] = set()
         self.forbidden: set[tuple[str, str]] = set()
         self.expired: set[str] = set()
         self.roles: dict[str, str | None] = {}
@@ -192,6 +193,18 @@ class LambdaServer:
     def drop(self, function: str, when: str) -> None:
         """Break off the next invocation; see `Fault`."""
         self.faults[function].append(Fault(drop=when))
+
+    def hang_up(self) -> int:
+        """Close the connections that nobody uses, without a word; how many that were."""
+        return asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result()
+
+    async def _hang_up(self) -> int:
+        idle = list(self._idle)
+        for writer in idle:
+            self._idle.discard(writer)
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in idle), return_exceptions=True)
+        return len(idle)
 
     def count(self, call_id: str) -> int:
         """How often a function was given the event of this call."""
@@ -241,7 +254,11 @@ class LambdaServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
-                request = await read_request(reader, writer)
+                self._idle.add(writer)
+                try:
+                    request = await read_request(reader, writer)
+                finally:
+                    self._idle.discard(writer)
                 if request.path.startswith((_INVOKE, _STREAM)):
                     answer = await self._invoke(request, reader)
                 else:
