@@ -23,7 +23,7 @@ from toolyard.states import Effect, State
 from toolyard_scheduler import telling
 
 #: `make model` walks far.
-EXAMPLES = int(os.environ.get("TOOLYARD_TEST_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("TOOLYARD_TEST_EXAMPLES", "30"))
 FLAG = st.booleans()
 RARELY = st.sampled_from([False, False, False, True])
 BROKE = error_info("upstream_error", "500", retryable=True)
