@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ class Spy:
     """A queue beside all others that gets a copy of whatever is published to any exchange."""
 
     def __init__(self, amqp: str) -> None:
+        self._url = amqp
         self._connection = pika.BlockingConnection(pika.URLParameters(amqp))
         self._channel = self._connection.channel()
         self._queue = str(self._channel.queue_declare("", durable=True, exclusive=True).method.queue)
@@ -51,21 +52,37 @@ class Spy:
             self._channel.basic_nack(0, multiple=True, requeue=True)
 
     def stream(self, search: Search) -> int:
-        """Look at every record of the log; how many that were."""
+        """Look at every record that the log has by now; how many that were. Others are written all the time."""
         records = 0
-        channel = self._connection.channel()
-        channel.basic_qos(prefetch_count=500)
-        for method, properties, body in channel.consume(
-            topology.LOG, arguments={"x-stream-offset": "first"}, inactivity_timeout=2.0
-        ):
-            if method is None:
-                break
-            records += 1
-            search.look("log", body + repr(properties).encode())
-            channel.basic_ack(method.delivery_tag)
-        channel.cancel()
-        channel.close()
+        with contextlib.closing(self._log("last")) as log:
+            end, _ = next(log)
+        with contextlib.closing(self._log("first")) as log:
+            for offset, record in log:
+                records += 1
+                search.look("log", record)
+                if offset >= end:
+                    break
         return records
+
+    def _log(self, start: str) -> Generator[tuple[int, bytes], None, None]:
+        """The log's records from a place on, each with its offset, for as long as some come.
+
+        On a connection that ends with it: what is not read cannot be given back to a stream.
+        """
+        connection = pika.BlockingConnection(pika.URLParameters(self._url))
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=500)
+        try:
+            for method, properties, body in channel.consume(
+                topology.LOG, arguments={"x-stream-offset": start}, inactivity_timeout=10.0
+            ):
+                if method is None:
+                    return
+                yield properties.headers["x-stream-offset"], body + repr(properties).encode()
+                channel.basic_ack(method.delivery_tag)
+        finally:
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                connection.close()
 
     def close(self) -> None:
         with contextlib.suppress(pika.exceptions.AMQPError):
