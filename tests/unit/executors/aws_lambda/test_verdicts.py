@@ -12,6 +12,7 @@ from tests.unit.executors.aws_lambda.test_tails import END, NUMBERS, REPORT, STA
 
 from toolyard.contracts.calls import Report
 from toolyard.contracts.tools import LambdaBinding
+from toolyard.security.redaction import Redactor
 from toolyard_executors.executor import Finished
 from toolyard_executors.kinds.aws_lambda.invocations import Answer, Broken
 from toolyard_executors.kinds.aws_lambda.verdicts import Invoked, answered, is_forbidden, raised
@@ -179,6 +180,16 @@ def test_a_long_word_or_text_of_a_failure_is_cut():
     finished = answered(failing("E" * 500, "x" * 5_000), SENT)
 
     assert message(finished) == f"{'E' * 128}: {'x' * 2_000}"
+
+
+def test_a_secret_is_taken_out_before_a_text_is_cut():
+    redactor = Redactor({"TOKEN": "t0ken-of-many-letters"})
+    about = Invoked(BINDING, left=True, redactor=redactor)
+    failing_so = answered(failing("E", "x" * 1_990 + " t0ken-of-many-letters"), about)
+    refused_so = raised(refused("ResourceConflictException", 409, said="x" * 290 + " t0ken-of-many-letters"), about)
+
+    assert message(failing_so).endswith("x [redacted")
+    assert message(refused_so).endswith("x [redacted")
 
 
 @pytest.mark.parametrize(
@@ -366,6 +377,14 @@ def test_what_breaks_on_the_way_had_an_effect_only_where_the_request_may_have_ar
     assert told(raised(error, NOT_SENT)) == not_sent
     assert "amazonaws" not in message(raised(error, SENT))
     assert "secret words" not in message(raised(error, SENT))
+
+
+def test_a_worker_that_could_assume_no_role_says_so():
+    with_role = Invoked(LambdaBinding(function_name="f", aws_region="r", credentials={"role": ROLE}), left=False)
+
+    assert message(raised(sdk.NoCredentialsError(), with_role)) == (
+        "this worker has no credentials of AWS to assume the role with"
+    )
 
 
 def test_a_defect_of_ours_is_none_of_these():

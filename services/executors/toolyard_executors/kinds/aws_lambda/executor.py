@@ -98,7 +98,7 @@ class LambdaExecutor:
             answer = await self._threads.run(lambda job: invoke(clients, errand, job))
         except (BotoCoreError, ClientError, Broken) as error:
             return self._raised(error, attempt, plan.binding, account)
-        return answered(answer, Invoked(plan.binding, left=True))
+        return answered(answer, Invoked(plan.binding, left=True, redactor=attempt.redactor))
 
     def _warm_clients(self) -> Clients:
         clients = Clients(connections=self._most, prepare=prepare, clock=self._clock)
@@ -109,7 +109,7 @@ class LambdaExecutor:
         renewed = False
         if is_forbidden(error) and self._clients is not None:
             renewed = self._clients.refused(account)
-        ended = raised(error, Invoked(binding, left=attempt.touched, renewed=renewed))
+        ended = raised(error, Invoked(binding, left=attempt.touched, renewed=renewed, redactor=attempt.redactor))
         if ended is None:
             raise error
         if ended.error is not None and ended.error.code == "permission_denied":

@@ -14,6 +14,7 @@ from botocore import exceptions as sdk
 from toolyard.contracts.calls import Report, Result
 from toolyard.contracts.codec import encode_json
 from toolyard.contracts.tools import LambdaBinding
+from toolyard.security.redaction import NOTHING, Redactor
 from toolyard.states import Effect
 from toolyard_executors.executor import Finished, failed
 from toolyard_executors.kinds.aws_lambda.invocations import Answer, Broken
@@ -67,11 +68,13 @@ class Invoked:
     Attributes:
         left: whether the request may have left.
         renewed: whether what was refused is another the next time.
+        redactor: takes secrets out of a text before that is cut; half of one would be found by nobody.
     """
 
     binding: LambdaBinding
     left: bool
     renewed: bool = False
+    redactor: Redactor = NOTHING
 
     @property
     def function(self) -> str:
@@ -79,6 +82,10 @@ class Invoked:
         binding = self.binding
         version = f" ({binding.qualifier})" if binding.qualifier else ""
         return f"the function {binding.function_name}{version} in {binding.aws_region}"
+
+    def cut(self, text: str, most: int) -> str:
+        """So many characters of a text that somebody else wrote."""
+        return self.redactor.text(clean(text))[:most]
 
 
 # ---- what came back -----------------------------------------------------------------------------
@@ -116,7 +123,7 @@ def _accepted(answer: Answer) -> Result:
 
 
 def _function_error(answer: Answer, about: Invoked) -> Finished:
-    said = _said(answer)
+    said = _said(answer, about)
     kind, message = said.get("errorType", ""), said.get("errorMessage", "")
     details = {"function_error": answer.error, "error_type": kind} if kind else {"function_error": answer.error}
     if kind == _TIMED_OUT or (not kind and "Task timed out" in message):
@@ -132,7 +139,7 @@ def _function_error(answer: Answer, about: Invoked) -> Finished:
     return failed("tool_error", text, "unknown", details=details)
 
 
-def _said(answer: Answer) -> dict[str, str]:
+def _said(answer: Answer, about: Invoked) -> dict[str, str]:
     """What a function that failed says of it: texts alone."""
     raw: Any = answer.payload if answer.details is None else answer.details
     try:
@@ -145,7 +152,7 @@ def _said(answer: Answer) -> dict[str, str]:
         if answer.details is not None:
             value["errorType"] = answer.error
     cuts = {"errorType": _WORD, "errorMessage": _SAID}
-    return {name: clean(text)[:cut] for name, cut in cuts.items() if isinstance(text := value.get(name), str)}
+    return {name: about.cut(text, most) for name, most in cuts.items() if isinstance(text := value.get(name), str)}
 
 
 # ---- what was raised ----------------------------------------------------------------------------
@@ -164,8 +171,8 @@ def raised(error: Exception, about: Invoked) -> Finished | None:
     What AWS says of credentials names who the worker is, and is passed on to nobody.
     """
     if isinstance(error, _NOBODY):
-        text = "this worker has no credentials of AWS, and the tool names none"
-        return failed("permission_denied", text, "none")
+        lacks = " to assume the role with" if "role" in about.binding.credentials else ", and the tool names none"
+        return failed("permission_denied", f"this worker has no credentials of AWS{lacks}", "none")
     if isinstance(error, sdk.ClientError):
         return _refused(error, about) if error.operation_name in _INVOKES else _not_assumed(error, about)
     if isinstance(error, _NOT_ASKED) or (not about.left and isinstance(error, _BROKEN)):
@@ -194,10 +201,10 @@ def _refused(error: sdk.ClientError, about: Invoked) -> Finished:
     details = {name: word for name, value in noted.items() if (word := _word(value))}
     return failed(
         refusal.code,
-        _why(refusal, about, clean(str(response.get("Error", {}).get("Message", "")))[:_AWS_SAID]),
+        _why(refusal, about, about.cut(str(response.get("Error", {}).get("Message", "")), _AWS_SAID)),
         refusal.effect,
         retryable=refusal.retryable or (refusal is FORBIDDEN and about.renewed),
-        retry_after=_retry_after(response, meta) if refusal is THROTTLED else None,
+        retry_after=_retry_after(response, meta) if refusal.retryable else None,
         details=details | {"status": meta.get("HTTPStatusCode", 0)},
     )
 
