@@ -5,13 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Test files that run side by side: most of them wait for brokers and processes.
-JOBS   ?= 4
+JOBS   ?= 5
+# Files stay whole, and begin in this order: the long ones first, so that none is waited for at the end.
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 # Without it each of some hundred processes of a run would compile the same sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install fmt lint types test coverage test-unit test-integration test-e2e prove load check chaos chaos-peers model bench lock clean
+.PHONY: help run demo install fmt lint types monitoring test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench lock clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1mmake %-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,10 +29,14 @@ install: $(STAMP) ## Make the environment from the lock, and nothing else
 
 ## -- prove it -------------------------------------------------------------------------------
 test: $(STAMP) ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
+	@$(BIN)/python -m tests.support.arcade.environment
 	@$(if $(COVERAGE),$(BIN)/python -m coverage erase)
-	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m "not proof" -n $(JOBS) $(SPREAD) tests/e2e tests/integration tests/unit
 	@$(if $(COVERAGE),$(BIN)/python -m coverage combine --quiet)
 	@$(if $(COVERAGE),$(BIN)/python -m coverage report)
+
+monitoring: $(STAMP) ## Check the alerts and the queries of the dashboards with promtool (fetched if apt has it), on a system that runs
+	@$(BIN)/python -m tests.support.monitoring
 
 coverage: ## Run the same tests with lines and branches counted; fails under 90 %
 	@$(MAKE) --no-print-directory test COVERAGE=yes
@@ -39,16 +45,24 @@ test-unit: $(STAMP) ## Run the tests that need no service
 	@$(BIN)/python -m pytest tests/unit
 
 test-integration: $(STAMP) ## Run the tests against a real broker and real databases
+	@$(BIN)/python -m tests.support.arcade.environment
 	@$(BIN)/python -m pytest tests/integration
 
 test-e2e: $(STAMP) ## Run the tests that start real processes
+	@$(BIN)/python -m tests.support.arcade.environment
 	@$(BIN)/python -m pytest tests/e2e
 
-prove: $(STAMP) ## Break the system in a dozen ways, explore the claim protocol, and attack the sandbox from within, about three minutes
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/chaos tests/model tests/sandbox
+prove: $(STAMP) ## Break and kill the system in dozens of ways, look for secrets in all that it leaves, explore the claim protocol, and attack the sandbox from within, about four minutes
+	@$(BIN)/python -m pytest -m proof -n 3 $(SPREAD) tests/chaos tests/e2e tests/integration tests/model tests/sandbox
 
-load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, and every attack as a call, about three minutes
+test-live: $(STAMP) ## Run tests against Arcade, AWS Lambda and Nango themselves: those whose credentials are in the environment
+	@$(BIN)/python -m pytest -rs tests/live
+
+load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, every attack as a call, and calls while all signing keys are changed, about four minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/load
+
+ledger: $(STAMP) ## Make the ledger of ten thousand calls anew of the log, and compare, about ten minutes
+	@TOOLYARD_TEST_REBUILD_CALLS=10000 $(BIN)/python -m pytest -s -m proof --timeout 1800 tests/e2e/test_ledger_rebuild.py
 
 chaos: $(STAMP) ## Break everything on purpose, about half an hour, and print the table (a seed is printed)
 	@$(BIN)/python -m tests.chaos.run
@@ -58,7 +72,7 @@ chaos-peers: $(STAMP) ## Break dramatiq and Celery in the same ways, about half 
 
 model: $(STAMP) ## Explore the claim protocol in its large configurations, and walk the ledger far, about ten minutes
 	@$(BIN)/python -m tests.model.claims large
-	@TOOLYARD_TEST_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 900 --hypothesis-seed=$$(date +%s) \
+	@TOOLYARD_TEST_EXAMPLES=1000 $(BIN)/python -m pytest -m proof --timeout 900 --hypothesis-seed=$$(date +%s) \
 	  tests/integration/scheduler/test_state_machine.py
 
 bench: $(STAMP) ## Print the benchmark table, peers side by side
@@ -77,7 +91,7 @@ lint: $(STAMP) ## Check style and who imports whom
 types: $(STAMP) ## Check the types, strictly
 	@$(BIN)/mypy
 
-check: lint types coverage prove ## All that CI runs, with lines counted
+check: lint types monitoring coverage prove ## All that CI runs, with lines counted
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -92,4 +106,6 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Once, and not in each of the processes that begin at the same time, nor in locked ones, which may write nothing.
+	@$(BIN)/python -m compileall -q -x '/test_[a-z_0-9]*\.py$$' shared services tests
 	@touch $(STAMP)

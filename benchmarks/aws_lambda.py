@@ -11,7 +11,10 @@ function. Ways to invoke, in interleaved rounds:
 - ``tuned``: the same with what the executor sets beside: fewer switches between threads, no checks of parameters;
 - ``executor``: attempts of the executor on one event loop;
 - ``worker``: `toolyard worker lambda` over a private RabbitMQ: each call is a signed message, verified and run, its
-  outcome confirmed and the message acknowledged. Whoever publishes is a process of its own, as the scheduler is.
+  outcome confirmed and the message acknowledged. The broker and the scheduler, which keeps the ledger meanwhile, are
+  processes of their own on the same cores. Calls wait in the queue before it is measured, and its own count tells how
+  many ended: nobody publishes or listens beside it;
+- ``beside``: the same while a client publishes each call and waits for its end, on the same cores too.
 """
 
 import argparse
@@ -26,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +56,8 @@ Duration: 200 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t\n"
 SIGNING = "bench:" + "5a" * 32
 #: Seconds that calls run before they are counted.
 WARM_UP = 3.0
+#: More calls in a second than any way works off, and how many are published side by side.
+FASTEST, TOGETHER = 1_400, 200
 
 
 def call(gateway: str = "g") -> Call:
@@ -256,6 +262,40 @@ async def publish(in_flight: int, seconds: float, url: str, worker: int) -> dict
     return count.row()
 
 
+async def fill(url: str, metrics: str, seconds: float, worker: int) -> dict[str, float]:
+    """Calls that wait in the queue before it is measured how fast they are worked off."""
+    import msgspec
+
+    from toolyard.security.signing import Keyring
+    from toolyard.transport.connect import connect
+    from toolyard.transport.envelope import Envelope
+
+    name, envelope = f"bench{ids.new_id()[-6:]}", Envelope(Keyring.parse(SIGNING))
+    transport, tool = connect(url, name=name, declare=True), msgspec.Raw(encode(TOOL))
+    await transport.open()
+    before, many = ended(metrics), int(FASTEST * (seconds + WARM_UP))
+    for start in range(0, many, TOGETHER):
+        made = [call(name) for _ in range(min(TOGETHER, many - start))]
+        messages = [CallMessage(v=VERSION, call=each, tool=tool, budget=120.0) for each in made]
+        await asyncio.gather(*(transport.publish(envelope.call(each)) for each in messages))
+    await transport.close()
+    began, first, used = time.perf_counter(), ended(metrics), accounting.cpu([worker])
+    await asyncio.sleep(seconds)
+    taken, done, spent = time.perf_counter() - began, ended(metrics) - first, accounting.cpu([worker]) - used
+    left = ended(metrics) - before
+    assert left < many, f"all {many} calls were worked off: more must wait"
+    while ended(metrics) - before < many:  # the next way has the machine for itself
+        time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs in this process
+    return {"calls/s": done / taken, "cpu": spent / done * 1e3, "p50": 0.0, "p99": 0.0}
+
+
+def ended(metrics: str) -> int:
+    """How many calls a worker has ended well, by its own count."""
+    with urllib.request.urlopen(metrics) as answer:
+        lines = answer.read().decode().splitlines()
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("tool_executions_total{")))
+
+
 def looped(main: Coroutine[Any, Any, Any]) -> Any:
     try:
         import uvloop
@@ -290,8 +330,8 @@ def running(*arguments: str, env: dict[str, str] | None = None) -> Iterator["sub
 
 
 @contextlib.contextmanager
-def system(folder: Path, env: dict[str, str], in_flight: int) -> Iterator[tuple[str, int]]:
-    """A broker, a scheduler and a worker: the broker's address and the worker's process."""
+def system(folder: Path, env: dict[str, str], in_flight: int) -> Iterator[tuple[str, str, int]]:
+    """A broker, a scheduler and a worker: the broker's address, and the worker's metrics and process."""
     from tests.support.rabbit import RabbitNode
     from tests.support.system import System
 
@@ -305,7 +345,7 @@ def system(folder: Path, env: dict[str, str], in_flight: int) -> Iterator[tuple[
             concurrency = {"TOOLYARD_CONCURRENCY": str(in_flight)}
             worker = started.start("worker", "worker", "lambda", env=aws | concurrency)
             started.ready("worker")
-            yield url, worker.pid
+            yield url, f"{started.url('worker')}/metrics", worker.pid
 
 
 def measured(way: str, options: argparse.Namespace, env: dict[str, str], *more: str) -> dict[str, float]:
@@ -324,6 +364,8 @@ def play(options: argparse.Namespace) -> None:
         row = bare(options.in_flight, options.seconds, tuned=options.role == "tuned")
     elif options.role == "executor":
         row = looped(executor(options.in_flight, options.seconds))
+    elif options.role == "worker":
+        row = looped(fill(options.url, options.metrics, options.seconds, options.pid))
     else:
         row = looped(publish(options.in_flight, options.seconds, options.url, options.pid))
     print(json.dumps(row))
@@ -335,9 +377,10 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.2, help="seconds that the server takes")
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ways", nargs="+", default=["boto3", "tuned", "executor", "worker"])
+    parser.add_argument("--ways", nargs="+", default=["boto3", "tuned", "executor", "worker", "beside"])
     parser.add_argument("--role", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--metrics", help=argparse.SUPPRESS)
     parser.add_argument("--pid", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
@@ -348,11 +391,11 @@ def main() -> None:
         assert server.stdout is not None
         env = environment(int(server.stdout.readline()))
         more: dict[str, list[str]] = {}
-        if "worker" in options.ways:
+        if {"worker", "beside"} & {*options.ways}:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            url, pid = stack.enter_context(system(folder, env, options.in_flight))
-            more["worker"] = ["--url", url, "--pid", str(pid)]
-            measured("worker", options, env, *more["worker"])  # what came within its first seconds it has claimed
+            url, metrics, pid = stack.enter_context(system(folder, env, options.in_flight))
+            more["worker"] = more["beside"] = ["--url", url, "--metrics", metrics, "--pid", str(pid)]
+            measured("beside", options, env, *more["beside"])  # what came within its first seconds it has claimed
         rows: dict[str, list[dict[str, float]]] = {way: [] for way in options.ways}
         for _ in range(options.rounds):
             for way in options.ways:
@@ -369,7 +412,8 @@ def table(rows: dict[str, list[dict[str, float]]], options: argparse.Namespace) 
     base = medians.get("boto3", {}).get("calls/s", 0.0)
     for way, row in medians.items():
         ratio = f"{row['calls/s'] / base:.0%}" if base else ""
-        cells = [way, f"{row['calls/s']:,.0f}", ratio, f"{row['cpu']:.3f}", f"{row['p50']:.0f}", f"{row['p99']:.0f}"]
+        times = [f"{row[name]:.0f}" if row[name] else "" for name in ("p50", "p99")]
+        cells = [way, f"{row['calls/s']:,.0f}", ratio, f"{row['cpu']:.3f}", *times]
         print("  ".join(f"{cell:>11}" for cell in cells))
 
 

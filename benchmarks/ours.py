@@ -42,6 +42,7 @@ from toolyard_executors.worker import Worker
 from toolyard_gateway.admission import Asked
 from toolyard_gateway.api.parts import Parts
 from toolyard_gateway.app import build
+from toolyard_gateway.assembly import Given
 
 KEY = "ty_bench_" + "k" * 32
 AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
@@ -97,6 +98,9 @@ class WithNoop:
         noop = getattr(tool.binding, "url", "") == NOOP
         return None if noop else self._http.prepare(tool)
 
+    def circuit(self, attempt: Attempt) -> str | None:
+        return "noop:80" if attempt.plan is None else self._http.circuit(attempt)
+
     async def run(self, attempt: Attempt) -> Finished:
         if attempt.plan is None:
             return self._done
@@ -126,13 +130,15 @@ async def worker() -> None:
 async def client() -> None:
     store = open_store(os.environ["BENCH_DATABASE_URL"], connections=4)
     app = build(
-        transport=connect(load.AMQP_URL, name="bench gateway", declare=True, watch=("http",)),
-        envelope=envelope(),
-        store=store,
-        crossing=Crossing(4),
-        gateway_id="bench",
-        egress_allow=AllowList.parse(ALLOW),
-        first_key=KEY,
+        Given(
+            transport=connect(load.AMQP_URL, name="bench gateway", declare=True, watch=("http",)),
+            envelope=envelope(),
+            store=store,
+            crossing=Crossing(4),
+            gateway_id="bench",
+            egress_allow=AllowList.parse(ALLOW),
+            first_key=KEY,
+        )
     )
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)

@@ -1,10 +1,12 @@
-"""Writes the parts of these pages that are made of the code: settings, codes, states, topology, commands.
+"""Writes what is made of the code: parts of these pages (settings, codes, states, topology, commands), and whole files.
 
-They stand between markers; `python docs/generate.py` brings them up to date, and a test compares.
+Parts stand between markers; `python docs/generate.py` brings all up to date, and a test compares.
 """  # noqa: INP001 - a folder of pages, not a package
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +15,9 @@ import typer
 from toolyard import settings, states
 from toolyard.cli.app import build
 from toolyard.cli.session import PANEL
-from toolyard.contracts import tools
+from toolyard.contracts import schemas, tools
 from toolyard.errors import CODES
+from toolyard.telemetry import catalogue
 from toolyard.transport import topology
 
 HERE: Final = Path(__file__).parent
@@ -107,34 +110,57 @@ def operations() -> str:
     return table(("operation", "what it does"), rows)
 
 
+def metrics_table() -> str:
+    """Every metric: its kind, its labels, what it says, and which parts show it."""
+    rows = (
+        (f"`{metric.name}`", metric.kind, _listed(metric.labels), metric.meaning, ", ".join(metric.parts))
+        for metric in catalogue.ALL
+    )
+    return table(("metric", "kind", "labels", "what it says", "shown by"), rows)
+
+
+def events_table() -> str:
+    """Every lifecycle event, with its JSON Schemas."""
+    rows = (
+        (
+            f"`{event}`",
+            schemas.TOLD[event].about,
+            ", ".join(f"`{state}`" for state in schemas.TOLD[event].states),
+            f"[event](schemas/{schemas.event_type(event)}.json), [data](schemas/{schemas.event_type(event)}.data.json)",
+        )
+        for event in schemas.events()
+    )
+    return table(("event", "what happened", "state behind it", "JSON Schema"), rows)
+
+
 def sandbox_modules() -> str:
     """The modules that sandboxed tools can import, with their members."""
-    from toolyard.sandbox.language import catalogue  # here: only these parts need RestrictedPython
+    from toolyard.sandbox.language import catalogue as language  # here: only these parts need RestrictedPython
 
     return table(
-        ("module", "what it has"), ((f"`{module}`", _listed(members)) for module, members in catalogue.modules())
+        ("module", "what it has"), ((f"`{module}`", _listed(members)) for module, members in language.modules())
     )
 
 
 def sandbox_built_ins() -> str:
     """The built-in names of sandboxed tools."""
-    from toolyard.sandbox.language import catalogue
+    from toolyard.sandbox.language import catalogue as language
 
-    return _listed(catalogue.built_ins())
+    return _listed(language.built_ins())
 
 
 def sandbox_missing() -> str:
     """The built-in names that sandboxed tools do not have."""
-    from toolyard.sandbox.language import catalogue
+    from toolyard.sandbox.language import catalogue as language
 
-    return table(("not there", "instead"), ((f"`{name}`", instead) for name, instead in catalogue.missing()))
+    return table(("not there", "instead"), ((f"`{name}`", instead) for name, instead in language.missing()))
 
 
 def sandbox_methods() -> str:
     """Python's own methods that classes of sandboxed tools may define."""
-    from toolyard.sandbox.language import catalogue
+    from toolyard.sandbox.language import catalogue as language
 
-    return _listed(catalogue.methods())
+    return _listed(language.methods())
 
 
 #: Lines as authors write them, each of which is refused.
@@ -226,6 +252,23 @@ def lambda_refusals() -> str:
     return table(("AWS says", "code", "`retryable`", "effect"), rows)
 
 
+def arcade_failures() -> str:
+    """How a tool of Arcade fails, and what follows from it."""
+    from toolyard_executors.kinds.arcade.failures import KINDS  # here: only this part needs the executors
+
+    kinds = dict.fromkeys(KINDS.values())
+    rows = (
+        (
+            _listed(name for name, failure in KINDS.items() if failure == kind),
+            f"`{kind.code}`",
+            "yes" if kind.retryable else "no",
+            f"`{kind.effect}`",
+        )
+        for kind in kinds
+    )
+    return table(("the tool says", "code", "`retryable`, where it does not say", "effect"), rows)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "codes": codes_table,
@@ -236,6 +279,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "own queues": own_queues_table,
     "commands": commands,
     "operations": operations,
+    "metrics": metrics_table,
+    "events": events_table,
     "sandbox modules": sandbox_modules,
     "sandbox built-ins": sandbox_built_ins,
     "sandbox missing": sandbox_missing,
@@ -244,6 +289,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "sandbox limits": sandbox_limits,
     "sandbox walls": sandbox_walls,
     "lambda refusals": lambda_refusals,
+    "arcade failures": arcade_failures,
 }
 
 
@@ -296,7 +342,11 @@ def _arrows(source: states.State, grouped: dict[str, str], groups: dict[str, lis
 
 def _queue_row(queue: topology.Queue) -> tuple[str, str, str]:
     arguments = "<br>".join(f"`{name}` = `{value or 'empty'}`" for name, value in queue.arguments.items())
-    return f"`{queue.name}`", arguments, _bindings(queue.bindings) or "nothing: reached as a dead letter"
+    return (
+        f"`{queue.name}`",
+        arguments,
+        _bindings(queue.bindings) or "nothing: reached by its name, or as a dead letter",
+    )
 
 
 def _bindings(bindings: Iterable[tuple[str, str]]) -> str:
@@ -340,6 +390,26 @@ def _default(param: Any) -> str:
     return "" if default in (None, False, ()) or callable(default) or param.is_eager else f" Default: `{default}`."
 
 
+# ---- whole files --------------------------------------------------------------------------------
+
+
+def files() -> dict[Path, Any]:
+    """Every file that is made as a whole: a JSON document each."""
+    from toolyard_gateway.api import asyncapi  # here: only this file needs the gateway
+
+    folder, made = HERE / "reference" / "schemas", {}
+    for event in schemas.events():
+        made[folder / f"{schemas.event_type(event)}.json"] = schemas.event_schema(event)
+        made[folder / f"{schemas.event_type(event)}.data.json"] = schemas.data_schema(event)
+    made[folder / f"{schemas.BREAKER}.data.json"] = schemas.breaker_data_schema()
+    return {**made, HERE / "reference" / "asyncapi.json": asyncapi.document(version("toolyard"))}
+
+
+def written(document: Any) -> str:
+    """A JSON document as it stands in its file."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
 # ---- into the pages -----------------------------------------------------------------------------
 
 
@@ -366,12 +436,18 @@ def pages() -> list[Path]:
 
 
 def main() -> None:
-    """Bring all pages up to date."""
+    """Bring all pages and files up to date."""
     for page in pages():
-        text = page.read_text()
-        if (new := renewed(text)) != text:
-            page.write_text(new)
-            sys.stdout.write(f"renewed: {page.relative_to(HERE)}\n")
+        _renew(page, renewed(page.read_text()))
+    for path, document in files().items():
+        path.parent.mkdir(exist_ok=True)
+        _renew(path, written(document))
+
+
+def _renew(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+        sys.stdout.write(f"renewed: {path.relative_to(HERE)}\n")
 
 
 if __name__ == "__main__":

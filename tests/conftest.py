@@ -4,6 +4,7 @@ Used by every test below; the services themselves are in tests/support. Imports 
 of unit tests pays for none of them.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.support.arcade.engine import ArcadeEngine
+    from tests.support.arcade.worker import ArcadeWorker
     from tests.support.aws.lambda_server import LambdaServer
     from tests.support.postgres import PostgresNode
     from tests.support.rabbit import RabbitNode
@@ -22,9 +26,28 @@ if TYPE_CHECKING:
 # A shell without job control starts what runs in its background deaf to Ctrl-C, and so would be all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is imported and collected stays: to look for cycles in it took a fifth of the time that it took.
+gc.set_threshold(50_000, 20, 20)
+
+# How long an example takes, or is made, is the machine's affair: what is slow today is no finding.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Lines are counted in the processes that run tests; those that the tests start go at their own speed.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+#: Folders in which every test is a proof.
+PROOFS = ("chaos", "model", "sandbox")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in PROOFS:
+            item.add_marker(pytest.mark.proof)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +130,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def private_broker(broker: "Broker") -> Iterator["RabbitNode"]:
-    """A started RabbitMQ node that the tests of one module may stop, kill, freeze and block.
+def private_broker_module(broker: "Broker") -> Iterator["RabbitNode"]:
+    """A RabbitMQ node for the tests of one module.
 
     It is the private node of this process, whose tests run one after the other, or one more where there is none.
     """
@@ -123,13 +146,27 @@ def private_broker(broker: "Broker") -> Iterator["RabbitNode"]:
             yield node
 
 
+@pytest.fixture
+def private_broker(private_broker_module: "RabbitNode") -> Iterator["RabbitNode"]:
+    """A started RabbitMQ node that a test may stop, kill, freeze and block: the next test finds it running again."""
+    with private_broker_module.kept_running() as node:
+        yield node
+
+
 @pytest.fixture(scope="module")
-def private_postgres() -> Iterator["PostgresNode"]:
-    """A started PostgreSQL cluster that the tests of one module may stop, kill and freeze."""
+def private_postgres_module() -> Iterator["PostgresNode"]:
+    """A PostgreSQL cluster for the tests of one module."""
     from tests.support.postgres import PostgresNode
     from tests.support.services import installed
 
     with installed(PostgresNode) as node:
+        yield node
+
+
+@pytest.fixture
+def private_postgres(private_postgres_module: "PostgresNode") -> Iterator["PostgresNode"]:
+    """A started PostgreSQL cluster that a test may stop, kill and freeze: the next test finds it running again."""
+    with private_postgres_module.kept_running() as node:
         yield node
 
 
@@ -154,3 +191,23 @@ def lambda_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LambdaS
     ):
         server.patch(patch)
         yield server
+
+
+@pytest.fixture(scope="session")
+def arcade_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ArcadeWorker"]:
+    """A real worker of Arcade, with the tools of `tests.support.arcade.toolkit`."""
+    from tests.support.arcade.worker import ArcadeWorker
+    from tests.support.services import installed
+
+    log = tmp_path_factory.mktemp("arcade") / "worker.log"
+    with installed(lambda: ArcadeWorker(log)) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def arcade_engine(arcade_worker: "ArcadeWorker") -> Iterator["ArcadeEngine"]:
+    """A fake of Arcade's engine in front of it, in which nobody has consented to anything."""
+    from tests.support.arcade.engine import ArcadeEngine
+
+    with ArcadeEngine(arcade_worker) as engine:
+        yield engine

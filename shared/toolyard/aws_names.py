@@ -18,6 +18,8 @@ QUALIFIER: Final = f"^(?:{_VERSION})$"
 #: A name, ``<account>:function:<name>`` or an ARN; each may be followed by ``:<qualifier>``.
 FUNCTION: Final = f"^{_NAME % {'region': _REGION, 'qualifier': _VERSION}}$"
 ROLE: Final = r"^arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$"
+#: How the external id begins with which an org assumes a role through the worker; no tool says it itself.
+EXTERNAL_ID_OF_ORGS: Final = "toolyard:"
 EXTERNAL_ID: Final = r"^[A-Za-z0-9_+=,.@:/-]{2,1024}$"
 
 _PARTS: Final = re.compile(_NAME % {"region": f"(?P<region>{_REGION})", "qualifier": f"(?P<qualifier>{_VERSION})"})

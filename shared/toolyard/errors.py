@@ -8,10 +8,13 @@
     ├── ContractError             bytes that are no message of ours (quarantined, never acted on)
     │   ├── UnknownVersion        a major version that this build does not read
     │   ├── TooLarge              over a size limit of the contract
-    │   └── BadSignature          unsigned, unknown key, or tampered with
+    │   └── BadSignature          unsigned, by an unknown or a wrong key, moved, or tampered with
     ├── TransportError
     │   ├── Unavailable           nothing was sent: the broker is away, blocked, or a queue is missing
     │   ├── Unconfirmed           sent, but no confirm came: it may or may not have been taken
+    │   │   ├── NotTaken          ... one of its queues refused it; the others have it
+    │   │   └── Overdue           ... nothing came in time, over a connection that stands
+    │   ├── Unroutable            sent, and there is no queue that takes it
     │   └── DeliveryLost          the connection that a delivery came on is gone
     ├── StoreError
     │   ├── StoreUnavailable      the database is away
@@ -97,10 +100,26 @@ class TooLarge(ContractError):  # noqa: N818
     code = "payload_too_large"
 
 
+#: Why a message is not believed. ``forged``: the signature is not of it. ``not_entitled``: who signed it may not say
+#: that. ``moved``: it does not belong where it came, or under its key. ``replayed``: it came before.
+Disbelief = Literal["unsigned", "unknown_key", "forged", "not_entitled", "moved", "replayed"]
+
+
 class BadSignature(ContractError):  # noqa: N818
-    """A message that is unsigned, signed by an unknown key, or changed on its way."""
+    """A message that is unsigned, signed by an unknown key or by one that may not say it, moved, or changed on its way.
+
+    Args:
+        message: for people.
+        reason: why it is not believed, for metrics.
+        key_id: of the key that it says it was signed with.
+    """
 
     code = "security_violation"
+
+    def __init__(self, message: str, *, reason: Disbelief = "forged", key_id: str = "") -> None:
+        super().__init__(message)
+        self.reason: Disbelief = reason
+        self.key_id = key_id
 
 
 class TransportError(ToolyardError):
@@ -115,6 +134,18 @@ class Unavailable(TransportError):  # noqa: N818
 
 class Unconfirmed(TransportError):  # noqa: N818
     """Sent, but refused or not confirmed in time: the message may or may not have been taken."""
+
+
+class NotTaken(Unconfirmed):
+    """Sent, and refused by at least one of the queues that it was for: a full one, mostly. The others have it."""
+
+
+class Overdue(Unconfirmed):
+    """Sent over a connection that stands, and not confirmed in time."""
+
+
+class Unroutable(TransportError):  # noqa: N818
+    """A message for which there is no queue; nobody has it."""
 
 
 class DeliveryLost(TransportError):  # noqa: N818

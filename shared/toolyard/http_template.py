@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from toolyard.contracts.tools import Authentication, HttpBinding
 from toolyard.http_body import Body, compile_body, entries, percent
-from toolyard.security.egress import EgressDenied, parse_url
+from toolyard.security.egress import EgressDenied, Target, parse_url
 from toolyard.templates import (
     Constant,
     LeftOut,
@@ -64,17 +64,21 @@ class HttpTemplate:
     """An http binding, taken apart.
 
     Attributes:
+        authority: host and port.
         path: pieces in order; a `Text` is a whole segment with a placeholder in it.
         query: names as they are sent, and their values.
+        connection: the id of the connection at Nango, where the tool names one.
     """
 
     method: str
     origin: str
+    authority: str
     path: tuple[str | Text, ...]
     query: tuple[tuple[str, Template], ...]
     headers: tuple[tuple[str, Template], ...]
     body: Body | None
     authentication: Authentication
+    connection: Template | None = None
 
     def fill(self, values: Values) -> Request:
         """The request of one call.
@@ -93,6 +97,7 @@ class HttpTemplate:
             *(piece for piece in self.path if isinstance(piece, Text)),
             *(template for _, template in (*self.query, *self.headers)),
             *([self.body.template] if self.body else []),
+            *([self.connection] if self.connection else []),
         ]
         return [found for template in templates for found in found_in(template)]
 
@@ -122,23 +127,25 @@ def compile_http(binding: HttpBinding, *, secrets: Collection[str] = ()) -> Http
         ValueError: it could never work; names the field, what is wrong and what would be right.
     """
     headers = tuple((name, _compile_header(name, value, secrets)) for name, value in binding.headers.items())
-    origin, path, query = _compile_url(binding.url, secrets)
+    target, path, query = _compile_url(binding.url, secrets)
     own = ((percent(name), _compile_query(name, value, secrets)) for name, value in binding.query.items())
-    _check_authentication(binding)
+    connection = _check_authentication(binding, secrets)
     return HttpTemplate(
         method=binding.method,
-        origin=origin,
+        origin=target.url.removesuffix("/"),
+        authority=f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}",
         path=path,
         query=(*query, *own),
         headers=tuple((name, value) for name, value in headers if name.lower() != "content-type"),
         body=compile_body(binding.body, _media_type(headers), secrets=secrets),
         authentication=binding.authentication,
+        connection=connection,
     )
 
 
 def _compile_url(
     url: str, secrets: Collection[str]
-) -> tuple[str, tuple[str | Text, ...], tuple[tuple[str, Template], ...]]:
+) -> tuple[Target, tuple[str | Text, ...], tuple[tuple[str, Template], ...]]:
     compile_template(url, secrets=secrets, where="url")
     parts = _URL.fullmatch(url)
     if parts is None or not (parts["path"] or "/").startswith("/"):
@@ -148,11 +155,11 @@ def _compile_url(
     if "${" in (parts["fragment"] or ""):
         raise ValueError("url: what follows a # is never sent; remove it")
     try:
-        origin = parse_url(parts["origin"]).url.removesuffix("/")
+        target = parse_url(parts["origin"])
     except EgressDenied as denied:
         raise ValueError(f"url: {denied.reason.value.replace('_', ' ')}; write https://host/path") from None
     pairs = filter(None, (parts["query"] or "").split("&"))
-    return origin, _compile_path(parts["path"], secrets), tuple(_compile_pair(pair, secrets) for pair in pairs)
+    return target, _compile_path(parts["path"], secrets), tuple(_compile_pair(pair, secrets) for pair in pairs)
 
 
 def _compile_path(path: str, secrets: Collection[str]) -> tuple[str | Text, ...]:
@@ -206,25 +213,39 @@ def _media_type(headers: tuple[tuple[str, Template], ...]) -> str | None:
     return None
 
 
-def _check_authentication(binding: HttpBinding) -> None:
+def _check_authentication(binding: HttpBinding, secrets: Collection[str]) -> Template | None:
+    """Whether requests can sign in like that; gives back the connection that ``nango`` names, if it does."""
     method, names = binding.authentication, {name.lower() for name in binding.headers}
     if method.type == "none":
-        return
-    if method.type == "nango":
-        raise ValueError("authentication.type: nango is not in this build; use bearer, api_key or basic")
-    if not method.secret:
+        return None
+    connection = _check_nango(method, secrets) if method.type == "nango" else None
+    if method.type != "nango" and not method.secret:
         raise ValueError(f"authentication.secret: {method.type} needs the name of a secret")
     header = "authorization"
     if method.type == "api_key":
         if not method.name:
             raise ValueError("authentication.name: api_key needs the name of its header or query entry")
         if method.place == "query":
-            return
+            return None
         header = method.name.lower()
         if not _HEADER_NAME.fullmatch(header) or header in RESERVED_HEADERS:
             raise ValueError(f"authentication.name: {method.name!r} cannot be the header of a key")
     if header in names:
         raise ValueError(f"headers: {header} is set by authentication already; remove one of them")
+    return connection
+
+
+def _check_nango(method: Authentication, secrets: Collection[str]) -> Template | None:
+    if not method.integration:
+        raise ValueError("authentication.integration: nango needs the name of an integration, as in github")
+    if method.connection is None:
+        return None
+    template = compile_template(method.connection, secrets=secrets, where="authentication.connection")
+    if any(found.scope != "context" for found in found_in(template)):
+        raise ValueError(
+            "authentication.connection: whose connection it is, is the application's to say: use ${context.name} alone"
+        )
+    return template
 
 
 # ---- filling ------------------------------------------------------------------------------------

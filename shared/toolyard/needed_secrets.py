@@ -6,7 +6,16 @@ Workers ask for exactly these before an attempt, and schedulers tell no others (
 from collections.abc import Iterator
 from typing import Any
 
-from toolyard.contracts.tools import Binding, HttpBinding, LambdaBinding, PinnedTool, SandboxBinding
+from toolyard.consent.nango_names import SECRET as NANGO_SECRET
+from toolyard.contracts.tools import (
+    ARCADE_KEY,
+    ArcadeBinding,
+    Binding,
+    HttpBinding,
+    LambdaBinding,
+    PinnedTool,
+    SandboxBinding,
+)
 from toolyard.security.secrets import NAME
 from toolyard.templates import placeholders
 
@@ -21,15 +30,17 @@ def _named(binding: Binding, listed: tuple[str, ...]) -> Iterator[str]:
     match binding:
         case HttpBinding():
             yield from _in_templates([binding.url, binding.headers, binding.query, binding.body], listed)
-            if binding.authentication.type != "none" and binding.authentication.secret is not None:
+            if binding.authentication.type == "nango":
+                yield NANGO_SECRET
+            elif binding.authentication.type != "none" and binding.authentication.secret is not None:
                 yield binding.authentication.secret
         case SandboxBinding():
             yield from binding.environment_variables
         case LambdaBinding():
             yield from _in_templates(binding.payload_template, listed)
             yield from binding.credentials.values()
-        case _:
-            pass
+        case ArcadeBinding():
+            yield ARCADE_KEY
 
 
 def _in_templates(parts: Any, listed: tuple[str, ...]) -> Iterator[str]:

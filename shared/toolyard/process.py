@@ -1,4 +1,4 @@
-"""What every long-lived process of ours does once, when it has imported and built everything."""
+"""What every process of ours does for its garbage collector: at its beginning, and when all is imported and built."""
 
 import gc
 from typing import Final
@@ -8,8 +8,13 @@ from typing import Final
 _BETWEEN_LOOKS: Final = 50_000
 
 
+def begin() -> None:
+    """Look seldom for cycles from the first import on: imports leave none, and looking took a fifth of each start."""
+    gc.set_threshold(_BETWEEN_LOOKS, 20, 20)
+
+
 def settle() -> None:
     """Let the garbage collector pass over what stays for good, and look less often at the rest."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_BETWEEN_LOOKS, 20, 20)
+    begin()

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from toolyard.contracts.tools import POOLS
 from toolyard.errors import SettingsError
+from toolyard.security.egress import AllowList, EgressDenied, parse_url
 from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 
@@ -27,28 +29,41 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_HOST": "the address to listen on (127.0.0.1)",
     "TOOLYARD_PORT": "the port to listen on (8080)",
     "TOOLYARD_EGRESS_ALLOW": "private hosts, addresses or networks, each with an optional port, that tools may reach",
-    "TOOLYARD_SIGNING_KEYS": "id:hex,id:hex; the first signs, all verify",
+    "TOOLYARD_NANGO_URL": "where Nango is, for tools that sign in through it (https://api.nango.dev)",
+    "TOOLYARD_SIGNING_KEYS": "id:hex,id:hex; the first signs, all verify. Ids like http/2026-11 are a pool's: its "
+    "workers have these alone, gateways and schedulers have them behind their own",
     "TOOLYARD_SECRETS_KEY": "id:hex,id:hex with 32 bytes each, for gateways and schedulers: the first seals secrets at "
     "rest, all open them",
     "TOOLYARD_SECRETS_DIR": "a folder with one file a secret: <org>/<NAME>",
     "TOOLYARD_SECRETS_AWS_PREFIX": "for schedulers: look in AWS Secrets Manager too, for <prefix>/<org>/<NAME>",
-    "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256; in the sandbox pool 8)",
+    "TOOLYARD_ARCADE_URL": "for arcade workers, schedulers and `toolyard tools import arcade`: where Arcade is "
+    "(https://api.arcade.dev)",
+    "TOOLYARD_CONCURRENCY": "calls that one worker process runs at a time (256; in the sandbox pool 8, in arcade 64)",
+    "TOOLYARD_BREAKER": "for workers: on, or off: then a provider that fails is asked again and again (on)",
     "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
     "(container)",
     "TOOLYARD_SANDBOX_MEMORY": "MiB that the memory limits of the sandboxed calls of one worker may add up to (1024)",
     "TOOLYARD_RETENTION": "how long ended calls are kept, in seconds or as 30d, 12h (30d)",
     "TOOLYARD_LOG_MAX_LAG": "how far the ledger may fall behind, in seconds or as 15m (15m)",
     "TOOLYARD_CONSUMER_TIMEOUT": "the broker's consumer_timeout, in seconds or as 30m; longer attempts need it raised",
+    "TOOLYARD_FEED": "for schedulers: on, or off: then nothing is published for followers at the broker (on)",
+    "TOOLYARD_FEED_STREAMS": "for schedulers: org,org: those whose events are kept at the broker for replay, each in "
+    "the stream toolyard.feed.<org> (none)",
+    "TOOLYARD_FEED_KEPT": "for schedulers: how long these streams keep them, in seconds or as 7d, 12h (7d)",
     "TOOLYARD_TOPOLOGY": "declare, or check what others declared (declare)",
     "TOOLYARD_PROFILE": "dev, or production, which refuses unsafe settings (dev)",
+    "TOOLYARD_REQUESTS": "for gateways: on, or off: then they take nothing from the queue toolyard.requests (on)",
     "TOOLYARD_GATEWAY_ID": "the name of this gateway; its reply queue carries it (made anew at each start)",
     "TOOLYARD_LOG_LEVEL": "debug, info, warning or error (info)",
     "TOOLYARD_LOG_FORMAT": "json or text (text on a terminal, else json)",
 }
 #: Variables with a free part in their name.
-PREFIXES: Final[tuple[str, ...]] = ("TOOLYARD_SECRET_", "TOOLYARD_TEST_")
+PREFIXES: Final[tuple[str, ...]] = ("TOOLYARD_SECRET_", "TOOLYARD_TEST_", "TOOLYARD_BROKER_PASSWORD_")
+#: How the variables begin with which `toolyard topology export --users` is given the passwords of the broker's users.
+BROKER_PASSWORD: Final = PREFIXES[-1]
 
 _AWS_PREFIX: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}")
+_ORG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -146,6 +161,18 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def org(value: str) -> str:
+    """The name of an org."""
+    if not _ORG.fullmatch(value):
+        raise ValueError(f"{value!r} is not the name of an org: a-z, 0-9, _ and -, at most 63, as in acme")
+    return value
+
+
+def orgs(value: str) -> tuple[str, ...]:
+    """Names of orgs, separated by commas."""
+    return tuple(dict.fromkeys(org(name.strip()) for name in value.split(",")))
+
+
 def path(value: str) -> Path:
     """A path, made absolute."""
     return Path(value).expanduser().absolute()
@@ -169,6 +196,19 @@ def aws_prefix(value: str) -> str:
     return prefix
 
 
+def service_url(value: str) -> str:
+    """The address of a service that the operator names, which is open to us also where it is private."""
+    url = value.strip().rstrip("/")
+    try:
+        target = parse_url(url)
+        AllowList.parse(target.authority)  # a metadata address is never opened
+    except (EgressDenied, ValueError) as error:
+        raise ValueError(f"not the address of a service ({error}); write https://host or https://host/path") from None
+    if "?" in url or "#" in url:
+        raise ValueError("an address without ? and #, as in https://nango.example.com")
+    return url
+
+
 def database_url(value: str) -> str:
     """A bare database URL: the driver is ours."""
     if value.startswith(("postgresql://", "postgres://", "sqlite:///")):
@@ -184,9 +224,52 @@ def transport_url(value: str) -> str:
 
 
 # ---- what several processes ask of their settings ------------------------------------------------
+_MAKE_KEYS: Final = "`toolyard topology signing-keys` makes a set of them"
+
+
 def local_database(data: Path) -> str:
     """The database of services on one machine that were given none; `toolyard dev` keeps another one."""
     return f"sqlite:///{data / 'services.db'}"
+
+
+def unfit_for_core(keys: Keyring | None) -> list[str]:
+    """A sentence where these signing keys do not serve a gateway or a scheduler."""
+    if keys is None or keys.core:
+        return []
+    return [
+        "TOOLYARD_SIGNING_KEYS has keys of pools alone: gateways and schedulers sign with a core key, whose id has no "
+        "slash; " + _MAKE_KEYS
+    ]
+
+
+def unfit_for_pool(keys: Keyring | None, pool: str, *, production: bool) -> list[str]:
+    """A sentence for each reason for which a worker of this pool must not have these signing keys."""
+    problems = []
+    foreign = sorted(keys.pools - {pool}) if keys is not None else []
+    if foreign:
+        problems.append(
+            f"TOOLYARD_SIGNING_KEYS has a key of {', '.join(foreign)}: a worker of the pool {pool} has the keys of its "
+            "own pool alone"
+        )
+    if keys is not None and keys.core and production:
+        problems.append(
+            f"TOOLYARD_SIGNING_KEYS has a core key, with which this worker could speak for gateways, schedulers and "
+            f"other pools: in production it has keys of its own pool alone, whose ids begin with {pool}/; {_MAKE_KEYS}"
+        )
+    return problems
+
+
+#: What a gateway or scheduler says at its start of `pools_to_tell_of`.
+NO_KEY_OF_POOLS: Final = (
+    "TOOLYARD_SIGNING_KEYS has no key of some pools: their workers cannot verify what is signed here"
+)
+
+
+def pools_to_tell_of(keys: Keyring | None, profile: str) -> list[str]:
+    """The pools of which a gateway or scheduler should have a key, because their workers have no core key."""
+    if keys is None or not (keys.pools or profile == "production"):
+        return []
+    return [pool for pool in POOLS if pool not in keys.pools]
 
 
 def unsafe(

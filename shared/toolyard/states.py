@@ -39,7 +39,7 @@ MOVES: Final[dict[State, frozenset[State]]] = {
     "running": PARKED | _ENDS | {"queued"},
     "scheduled": frozenset[State]({"queued", "retrying"}) | _ENDS,
     "awaiting_approval": frozenset({"queued", "rejected", "cancelled", "expired", "failed"}),
-    "awaiting_authorization": frozenset({"queued", "failed", "cancelled", "expired", "timed_out"}),
+    "awaiting_authorization": frozenset[State]({"queued"}) | _ENDS,
     "retrying": frozenset[State]({"queued", "scheduled"}) | _ENDS,
     **{state: frozenset[State]() for state in TERMINAL},
 }

@@ -39,7 +39,7 @@ PLACES: Final[dict[Place, tuple[Way, frozenset[str]]]] = {
 #: Faults in the middle of a frame: half of it passes first.
 _HALF: Final = frozenset({"publish_body", "deliver_body"})
 _CHUNK: Final = 1 << 16
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 60.0
 _LOOK_EVERY: Final = 0.02
 
 
@@ -106,7 +106,7 @@ class AmqpProxy:
         """
         self._run(self._set, _Trap(place, deed, after, key))
 
-    def wait_for_strike(self, number: int = 1, *, within: float = 30) -> Strike:
+    def wait_for_strike(self, number: int = 1, *, within: float = 60) -> Strike:
         """The n-th strike since the proxy began, once it hit."""
         wait_until(lambda: len(self.strikes) >= number, within=within, what=f"strike {number} of the proxy")
         return self.strikes[number - 1]

@@ -53,7 +53,7 @@ async def _consume(node: RabbitNode) -> None:
         for act in (_fill, _declare_anew, _fill):
             await asyncio.to_thread(_admin, node, act)
             if act is _fill:
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     await came.wait()
                 came.clear()
                 count = 0

@@ -12,8 +12,9 @@ from toolyard import ids
 from toolyard.transport.base import Message
 from toolyard.transport.rabbitmq import RabbitTransport
 
-#: Far below the heartbeats, which would notice it too.
-NOTICED_WITHIN = 8.0
+#: Without heartbeats, which would notice it too.
+SILENT = "?heartbeat=0"
+NOTICED_WITHIN = 60.0
 
 
 def _message() -> Message:
@@ -29,7 +30,7 @@ async def _publish_until_confirmed(transport: RabbitTransport) -> None:
 
 
 async def _reset_behind_a_confirm(proxy: AmqpProxy, *, fast: bool) -> None:
-    transport = RabbitTransport(proxy.url(), name="a drill", declare=True, watch=("http",), fast=fast)
+    transport = RabbitTransport(proxy.url() + SILENT, name="a drill", declare=True, watch=("http",), fast=fast)
     await transport.open()
     try:
         sent = transport.publish(_message())

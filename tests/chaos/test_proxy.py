@@ -39,7 +39,7 @@ _made: list[Any] = []
 
 
 def _connect(url: str) -> pika.BlockingConnection:
-    connection = pika.BlockingConnection(pika.URLParameters(f"{url}?socket_timeout=5&blocked_connection_timeout=5"))
+    connection = pika.BlockingConnection(pika.URLParameters(f"{url}?socket_timeout=60&blocked_connection_timeout=60"))
     _made.append(connection)
     return connection
 
@@ -68,7 +68,7 @@ def test_what_is_published_through_it_arrives_and_every_frame_is_counted(
         for number in range(5):
             _publish(channel, str(number).encode() * 1000)
         bodies = []
-        for method, _, body in channel.consume(QUEUE, inactivity_timeout=5):
+        for method, _, body in channel.consume(QUEUE, inactivity_timeout=60):
             bodies.append(body)
             channel.basic_ack(method.delivery_tag)
             if len(bodies) == 5:
@@ -80,7 +80,7 @@ def test_what_is_published_through_it_arrives_and_every_frame_is_counted(
         assert (got["basic.deliver"], got["body"]) == (5, 5)
         assert got["basic.ack"] >= 1
         assert (proxy.unacked, proxy.unconfirmed) == (0, 0)
-    wait_until(lambda: proxy.connections == 0, within=5, what="the end of the connection to be seen")
+    wait_until(lambda: proxy.connections == 0, within=60, what="the end of the connection to be seen")
 
 
 def test_a_cut_before_the_confirm_leaves_the_message_at_the_broker_and_the_publisher_in_doubt(
@@ -102,7 +102,7 @@ def test_a_cut_before_the_ack_makes_the_broker_deliver_again(proxy: AmqpProxy, p
         _publish(connection.channel())
     connection = _connect(proxy.url())
     channel = connection.channel()
-    method, _, _ = next(iter(channel.consume(QUEUE, inactivity_timeout=5)))
+    method, _, _ = next(iter(channel.consume(QUEUE, inactivity_timeout=60)))
     assert not method.redelivered
     proxy.strike_at("ack")
     channel.basic_ack(method.delivery_tag)
@@ -110,7 +110,7 @@ def test_a_cut_before_the_ack_makes_the_broker_deliver_again(proxy: AmqpProxy, p
         _use_for_ever(connection)
     assert proxy.wait_for_strike().unacked == 1
     with contextlib.closing(_connect(private_broker.url())) as other:
-        again, _, _ = next(iter(other.channel().consume(QUEUE, inactivity_timeout=5, auto_ack=True)))
+        again, _, _ = next(iter(other.channel().consume(QUEUE, inactivity_timeout=60, auto_ack=True)))
         assert again.redelivered
 
 
@@ -137,7 +137,7 @@ def test_a_held_connection_passes_nothing_more_until_it_may_go_on(proxy: AmqpPro
         assert proxy.unconfirmed == 1
         proxy.go_on()
         wait_until(
-            lambda: connection.process_data_events(0) or proxy.counts["to_client"]["basic.ack"], within=5, what="it"
+            lambda: connection.process_data_events(0) or proxy.counts["to_client"]["basic.ack"], within=60, what="it"
         )
 
 
@@ -167,15 +167,15 @@ def test_while_the_broker_is_away_connections_are_refused_as_it_would_refuse_the
     with AmqpProxy(free_port()) as proxy:
         with (
             pytest.raises(ConnectionResetError),  # by the first read, or already while it connects
-            socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as first,
+            socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as first,
         ):
             first.recv(1)
 
         def refused() -> bool:
             try:
-                socket.create_connection(("127.0.0.1", proxy.port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", proxy.port), timeout=60).close()
             except ConnectionRefusedError:
                 return True
             return False
 
-        assert wait_until(refused, within=5, what="a refused connection")
+        assert wait_until(refused, within=60, what="a refused connection")

@@ -168,7 +168,7 @@ class Yard(Faults):
         """Deliveries of the pool that workers hold, as their proxies count them."""
         return self.proxies["worker1"].unacked + self.proxies["worker2"].unacked
 
-    def wait_for_unacked(self, number: int, *names: str, within: float = 30) -> int:
+    def wait_for_unacked(self, number: int, *names: str, within: float = 60) -> int:
         """Until these workers hold as many deliveries; returns how many."""
 
         def held() -> int:

@@ -24,6 +24,9 @@ OF_THE_USER = {
     "TOOLYARD_API_KEY": "short",
     "TOOLYARD_PORT": "1",
     "TOOLYARD_PRT": "misspelt",
+    "AWS_PROFILE": "not-there",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1/",
+    "HTTP_PROXY": "http://127.0.0.1:1/",
 }
 #: The tour with a first step that must fail: its city is one that the tool does not know.
 FAILING = """
@@ -33,6 +36,17 @@ call, *_ = process.STEPS
 process.STEPS = (replace(call, body=call.body | {"arguments": {"city": "Atlantis"}}),)
 command.main()
 """
+#: A tour where tools must be locked up better than they can be, with the steps of the pools alone.
+WITHOUT_SANDBOX = """
+from functools import partial
+from toolyard_embedded.demo import __main__ as command, process
+process.EmbeddedSettings = partial(process.EmbeddedSettings, sandbox_minimum="full")
+process.STEPS = process.STEPS[:3]
+command.main()
+"""
+#: A container without namespaces, as engines start it.
+IN_A_CONTAINER = [sys.executable, "-m", "tests.support.jail.standing", "-", "container"]
+REPOSITORY = Path(__file__).resolve().parents[2]
 #: A tour that is still under way whenever a signal comes.
 LONG = """
 from toolyard_embedded.demo import __main__ as command, process
@@ -94,13 +108,16 @@ def tours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tours]:
         yield Tours(plain.output(), [json.loads(line) for line in scripted.output().splitlines()])
 
 
-def test_it_shows_four_steps_and_says_where_to_go_next(tours: Tours):
-    titles = re.findall(r"^(\d)/4  (.*)$", tours.plain, re.MULTILINE)
+def test_it_shows_its_steps_and_says_where_to_go_next(tours: Tours):
+    titles = re.findall(r"^(\d)/7  (.*)$", tours.plain, re.MULTILINE)
     assert titles == [
         ("1", "A call"),
-        ("2", "A turn, in the format of OpenAI"),
-        ("3", "A tool that fails"),
-        ("4", "A timeout"),
+        ("2", "A tool in Python, in the sandbox"),
+        ("3", "A function, on a stand-in for AWS Lambda"),
+        ("4", "A tool that needs its user's consent, on a stand-in for Arcade"),
+        ("5", "A turn, in the format of OpenAI"),
+        ("6", "A tool that fails"),
+        ("7", "A timeout"),
     ]
     assert "the model gets: The service behind the tool failed: it answered 404: there is no city" in tours.plain
     assert "phase: attempt\n  effect: unknown\n" in tours.plain
@@ -129,9 +146,13 @@ def shown(step: str) -> list[tuple[str, str]]:
 
 
 def test_events_are_shown_with_their_tools(tours: Tours):
-    _, call, turn, failing, timeout = re.split(r"^\d/4 ", tours.plain, flags=re.MULTILINE)
+    _, call, sandbox, function, consent, turn, failing, timeout = re.split(r"^\d/7 ", tours.plain, flags=re.MULTILINE)
     begin = [("weather", "accepted"), ("weather", "started")]
     assert shown(call) == [*begin, ("weather", "succeeded")]
+    assert shown(sandbox) == [("count_words", word) for word in LIFE]
+    assert shown(function) == [("price", word) for word in LIFE]
+    waits = ("accepted", "started", "authorization_required", "started", "succeeded")
+    assert shown(consent) == [("free_hours", word) for word in waits]
     assert shown(failing) == [*begin, ("weather", "failed")]
     ended = [event for event in shown(timeout) if event != ("slow_report", "soft_timeout")]
     assert ended == [("slow_report", word) for word in ("accepted", "started", "timed_out")]
@@ -140,14 +161,20 @@ def test_events_are_shown_with_their_tools(tours: Tours):
 
 
 def test_scripts_get_a_document_a_step(tours: Tours):
-    assert [document["step"] for document in tours.documents] == ["call", "turn", "failing_tool", "timeout"]
+    assert [document["step"] for document in tours.documents] == [
+        *("call", "sandbox", "lambda", "consent", "turn", "failing_tool", "timeout")
+    ]
     members = {"step", "says", "request", "events", "answer", "problem"}
     assert all(document.keys() == members and document["problem"] is None for document in tours.documents)
     assert all(
         event.keys() == {"call_id", "tool", "event"} for document in tours.documents for event in document["events"]
     )
-    call, turn, failing, timeout = (document["answer"] for document in tours.documents)
+    call, sandbox, function, consent, turn, failing, timeout = (document["answer"] for document in tours.documents)
     assert (call["state"], call["result"]["structured"]["city"]) == ("succeeded", "Lisbon")
+    assert sandbox["report"]["logs"] == "6 words\n"
+    assert (function["result"]["structured"], function["effect"]) == ({"sku": "pear", "price": 1.5}, "done")
+    assert function["report"]["logs"] == f"asked for pear by the call {function['call_id']}\n"
+    assert (consent["user"], consent["attempts"], consent["effect"]) == ("ada", 2, "done")
     assert [each["state"] for each in turn["calls"]] == ["succeeded"] * 3
     assert (failing["error"]["code"], failing["effect"]) == ("upstream_error", "none")
     assert (timeout["error"]["phase"], timeout["effect"]) == ("attempt", "unknown")
@@ -159,6 +186,17 @@ def test_what_does_not_come_as_it_must_ends_it_with_the_reason(tmp_path: Path):
         assert process.wait(within=WITHIN) == 1
         assert "demo_failed: A call: events: " in process.output()
         assert "Traceback" not in process.output()
+        where.check_nothing_is_left(process)
+
+
+def test_a_pool_that_cannot_run_is_left_out_in_one_line(tmp_path: Path):
+    where = place(tmp_path)
+    with where.run(*IN_A_CONTAINER, sys.executable, "-c", WITHOUT_SANDBOX, PYTHONPATH=str(REPOSITORY)) as process:
+        assert process.wait(within=WITHIN) == 0, process.output()
+        lines = process.output().splitlines()
+        (said,) = [line for line in lines if line.startswith("Left out: ")]
+        assert said.startswith("Left out: A tool in Python, in the sandbox: ")
+        assert [line[:3] for line in lines if re.match(r"\d/\d", line)] == ["1/2", "2/2"]
         where.check_nothing_is_left(process)
 
 

@@ -77,6 +77,7 @@ def test_a_running_call_is_stopped_when_it_is_cancelled(running: Dev):
     assert (ended["state"], ended["effect"]) == ("cancelled", "none")
 
 
+@pytest.mark.proof
 def test_a_call_whose_process_was_killed_with_the_whole_system_runs_again_after_the_start(tmp_path: Path):
     with Dev(tmp_path) as first:
         first.create_tool("sleeps", _binding("import time", "time.sleep(parameters['seconds'])", "return 'rested'"))

@@ -13,7 +13,13 @@ from tests.support.processes import Process, free_port, python_module
 pytestmark = pytest.mark.usefixtures("uncounted")
 
 WITH_SERVICES = pages.ROOT / "docs" / "howto" / "three-processes.md"
-WITH_DEV = [page for page in pages.pages() if pages.runs(page) and page != WITH_SERVICES]
+#: What a newcomer runs. The other pages are proofs: each starts a dozen commands.
+FIRST = {pages.ROOT / "README.md", pages.ROOT / "docs" / "quickstart.md"}
+WITH_DEV = [
+    pytest.param(page, id=pages.name(page), marks=[] if page in FIRST else pytest.mark.proof)
+    for page in pages.pages()
+    if pages.runs(page) and page != WITH_SERVICES
+]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -41,7 +47,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory, files: str) -> Iterator[Dev]:
         yield running
 
 
-@pytest.mark.parametrize("page", WITH_DEV, ids=pages.name)
+@pytest.mark.parametrize("page", WITH_DEV)
 def test_the_commands_of_a_page_work_and_answer_as_it_says(page: Path, dev: Dev, files: str):
     address = dev.told["address"]
     pages.run(
@@ -52,6 +58,7 @@ def test_the_commands_of_a_page_work_and_answer_as_it_says(page: Path, dev: Dev,
     )
 
 
+@pytest.mark.proof
 def test_three_processes_work_as_their_page_says(tmp_path: Path, files: str, amqp_url: str, postgres_url: str):
     ports = {port: str(free_port()) for port in ("8080", "8081", "8082", "8090")}
     worker, scheduler = f"http://127.0.0.1:{ports['8081']}", f"http://127.0.0.1:{ports['8082']}"

@@ -17,7 +17,7 @@ Remove = Callable[[Path], object]
 def lose(dev: Dev, remove: Remove) -> None:
     """Remove something of its data, and wait until it has noticed."""
     remove(dev.folder / ".toolyard")
-    wait_until(lambda: dev.client.get("/readyz").status_code == 503, within=30, what="the loss to be noticed")
+    wait_until(lambda: dev.client.get("/readyz").status_code == 503, within=60, what="the loss to be noticed")
 
 
 def refusal(dev: Dev) -> str:
@@ -44,6 +44,7 @@ def test_without_its_database_it_takes_no_more_calls(tmp_path: Path, remove: Rem
     assert not (tmp_path / ".toolyard" / "toolyard.db").exists()
 
 
+@pytest.mark.proof
 def test_without_its_write_ahead_log_it_saves_what_it_has_at_its_end(tmp_path: Path):
     with Dev(tmp_path) as dev:
         call_id = dev.call("weather", {"city": "Rome"}, wait=30)["call_id"]

@@ -11,7 +11,7 @@ from tests.support.embedded import Dev
 from tests.support.upstream import Upstream
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.usefixtures("uncounted")
+pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("uncounted")]
 
 CALLS = 100
 RUNNING = 20
@@ -37,15 +37,15 @@ def test_accepted_calls_survive_a_kill_and_no_effect_happens_twice(start, upstre
     with start() as dev:
         make_tools(dev, upstream)
         answered = dev.call_many(["look", "act"] * 5)
-        wait_until(lambda: len(upstream.requests) == len(answered), within=30, what="the first calls to run")
+        wait_until(lambda: len(upstream.requests) == len(answered), within=60, what="the first calls to run")
         upstream.hold()
         caught = dev.call_many(["look", "act"] * (RUNNING // 2))
-        wait_until(lambda: len(upstream.held()) == RUNNING, within=30, what="every slot to wait for its answer")
+        wait_until(lambda: len(upstream.held()) == RUNNING, within=60, what="every slot to wait for its answer")
         waiting = [dev.call_many(["look", "act"] * 5) for _ in range((CALLS - len(answered) - RUNNING) // 10)]
         accepted = {call["call_id"]: call["tool"] for batch in (answered, caught, *waiting) for call in batch}
         dev.process.kill()
 
-    wait_until(lambda: not upstream.held(), within=10, what="the upstream to see that its clients are gone")
+    wait_until(lambda: not upstream.held(), within=60, what="the upstream to see that its clients are gone")
     upstream.let_go()
     assert len(accepted) == CALLS
     cut_off = {call["call_id"] for call in caught if call["tool"] == "act"}
@@ -102,7 +102,7 @@ def test_on_another_database_a_killed_process_is_followed_by_the_next(tmp_path, 
         make_tools(dev, upstream)
         upstream.hold()
         look, act = (call["call_id"] for call in dev.call_many(["look", "act"]))
-        wait_until(lambda: len(upstream.held()) == 2, within=30, what="both calls to run")
+        wait_until(lambda: len(upstream.held()) == 2, within=60, what="both calls to run")
         dev.process.kill()
     upstream.let_go()
     with Dev(tmp_path, "--no-upstream", env=env) as dev:
@@ -143,7 +143,7 @@ def test_a_process_that_is_told_to_end_lets_its_calls_end_and_leaves_the_waiting
         url = f"{upstream.url}/effects"
         dev.create_tool("act", {"type": "http", "method": "POST", "url": url, "query": {"after": "1"}})
         running, waiting = dev.call("act")["call_id"], dev.call("act")["call_id"]
-        wait_until(upstream.effects, within=30, what="the first call to run")
+        wait_until(upstream.effects, within=60, what="the first call to run")
         assert dev.process.terminate() == 0
     assert upstream.count(running) == 1
     with start() as dev:

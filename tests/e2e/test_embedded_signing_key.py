@@ -9,7 +9,7 @@ from tests.support.processes import Process, console_script, free_port
 from tests.support.upstream import Upstream
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.usefixtures("uncounted")
+pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("uncounted")]
 
 
 def refusal(folder: Path) -> str:
@@ -32,7 +32,7 @@ def test_a_call_that_waits_outlives_its_signing_key(
         assert dev.client.post("/v1/pools/http/pause").status_code == 200
         call_id = dev.call("look")["call_id"]
         queued = "/v1/calls?state=queued"
-        wait_until(lambda: dev.client.get(queued).json()["items"], within=30, what="the ledger to know of the call")
+        wait_until(lambda: dev.client.get(queued).json()["items"], within=60, what="the ledger to know of the call")
         dev.process.kill()
     text = key.read_text()
     key.unlink()

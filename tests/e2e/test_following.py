@@ -1,20 +1,26 @@
 """Following an org with a real gateway, also while it is killed and started again: the clients and the command."""
 
+import asyncio
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from tests.support.awaited import Awaited
 from tests.support.embedded import Dev, clean_environment
 from tests.support.processes import Process, console_script, free_port
 
-from toolyard.client import Client, FeedEvent, Refused
+from toolyard.client import Client, FeedEvent, Refused, events
+from toolyard.client.events import aio
 from toolyard.ids import new_id
 
-pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(600)]
 
 COLOURS: dict[str, type[Any]] = {"sync": Client, "async": Awaited}
 CITY = {"city": "Bern"}
@@ -114,6 +120,104 @@ def test_it_goes_on_when_the_gateway_was_killed(system: System, colour: str):
         calls.append(client.call("weather", CITY, conversation=conversation))
         told += next_of(events, 4)
     assert [(event.call_id, event.event) for event in told] == [(call.call_id, word) for call in calls for word in LIFE]
+
+
+class Async:
+    """`aio.over_http` as the tests of its twin can use it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._feed = aio.over_http(*args, **options)
+
+    @property
+    def cursor(self) -> str:
+        return self._feed.cursor
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._feed.__aenter__())
+        return self
+
+    def close(self) -> None:
+        self._runner.run(self._feed.close())
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._runner.close()
+
+    def __iter__(self) -> Iterator[FeedEvent | events.Gap]:
+        while (event := self._runner.run(self._next())) is not None:
+            yield event
+
+    async def _next(self) -> FeedEvent | events.Gap | None:
+        return await anext(self._feed, None)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("over_http", [events.over_http, Async], ids=["sync", "async"])
+def test_a_feed_outlives_gateways_and_tells_where_another_process_goes_on(system: System, over_http: Any):
+    wanted: dict[str, Any] = {"conversation": new_id()}
+    with over_http(system.url, system.key, **wanted) as feed, Client(system.url, system.key, retry_for=60) as client:
+        coming = iter(feed)
+        calls = [client.call("weather", CITY, **wanted)]
+        told, saved = next_of(coming, 2), feed.cursor
+        system.kill()
+        system.start()
+        calls.append(client.call("weather", CITY, **wanted))
+        told += next_of(coming, 4)
+        feed.close()
+        assert list(coming) == []
+    assert [(event.call_id, event.event) for event in told] == [(call.call_id, word) for call in calls for word in LIFE]
+    with over_http(system.url, system.key, since=saved, until="now", **wanted) as again:
+        assert list(again) == told[2:]
+    assert saved == told[1].cursor
+    assert again.cursor == told[-1].cursor
+
+
+@pytest.mark.proof
+def test_what_has_happened_is_replayed_and_exported_once(system: System, tmp_path: Path):
+    conversation, file = new_id(), tmp_path / "events"
+    env = {**environment(), "TOOLYARD_API_KEY": system.key}
+    with Client(system.url, system.key) as client:
+        for number in range(2):
+            call = client.call("weather", CITY, conversation=conversation)
+            client.get(call.call_id, wait=5)
+            ran = command(env, "export", str(file), "--conversation", conversation, "--url", system.url, "--json")
+            assert json.loads(ran)["events"] == len(LIFE), number
+    lines = file.read_text().splitlines()
+    held = [json.loads(line) for line in lines]
+    assert [one["data"]["state"] for one in held] == ["accepted", "running", "succeeded"] * 2
+    assert [JSONFormat().read(CloudEvent, line).get_id() for line in lines] == [one["id"] for one in held]
+    replayed = command(env, "replay", "--conversation", conversation, "--url", system.url, "--json")
+    assert [json.loads(line) for line in replayed.splitlines()] == held
+
+
+def test_a_reader_that_leaves_a_replay_early_causes_no_words(system: System):
+    env = {**environment(), "TOOLYARD_API_KEY": system.key}
+    with Client(system.url, system.key) as client:
+        client.call("weather", CITY)
+    words = console_script("toolyard", "events", "tail", "--since", "0-0", "--url", system.url)
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        with Client(system.url, system.key) as client:
+            client.call("weather", CITY)
+        assert process.stderr.read() == "Following; Ctrl-C ends it.\n"
+
+
+def environment() -> dict[str, str]:
+    """Nothing of whoever runs the tests."""
+    without = clean_environment()
+    return {name: value for name, value in os.environ.items() if name not in without}
+
+
+def command(env: dict[str, str], *words: str) -> str:
+    """What `toolyard events` with these words prints."""
+    done = subprocess.run(
+        console_script("toolyard", "events", *words), env=env, check=True, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["for people", "for scripts"])

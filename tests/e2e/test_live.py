@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from toolyard.client.answers import EventReader
 from toolyard.client.shapes import Event
 
-pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(600)]
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
 LIFE = ["accepted", "started", "succeeded"]
@@ -121,6 +121,7 @@ def test_a_killed_gateway_is_left_for_the_other_one_and_nothing_is_missed(system
     assert len({event.id for event in told}) == len(told)
 
 
+@pytest.mark.proof
 def test_followers_wait_for_a_scheduler_that_is_started_again(system: System):
     with following(system, "gateway2", conversation="leader") as stream:
         ids = make_calls(system, "gateway1", 5, conversation="leader")

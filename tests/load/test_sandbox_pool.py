@@ -62,7 +62,8 @@ def _hostile_tool(name: str, nobody: int) -> dict[str, Any]:
     lines = _HOSTILE[name][0].replace("{nobody}", str(nobody)).split("\n")
     code = "\n    ".join(["def execute_tool(parameters, context):", *lines])
     reaches = {"allowed_imports": ["requests"], "allowed_hosts": ["localhost"]} if "requests" in code else {}
-    return _tool(name, code, execution_timeout=0.5, memory_limit_mb=32, **reaches)
+    seconds = 0.5 if "timed_out" in _HOSTILE[name][1] else 20.0
+    return _tool(name, code, execution_timeout=seconds, memory_limit_mb=32, **reaches)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def _is_right(number: int, call: dict[str, Any]) -> bool:
     return found == ("succeeded", None, "done") and data == COUNTED and call["report"]["logs"] == f"{number} counted\n"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_a_thousand_calls_one_in_ten_hostile_all_end_with_the_right_code(system: System) -> None:
     worker = system.processes["worker"].pid
     before = _below(worker)
@@ -126,7 +127,7 @@ async def test_a_thousand_calls_one_in_ten_hostile_all_end_with_the_right_code(s
     assert all(call["attempts"] == 1 for _, call in ended)
     levels = {call["report"]["isolation"] for _, call in ended}
     assert levels <= {"full", "container"}, levels
-    await async_wait_until(lambda: _quiet(worker, before), within=10, what="no more processes than before")
+    await async_wait_until(lambda: _quiet(worker, before), within=60, what="no more processes than before")
     system.ready("worker")
 
 

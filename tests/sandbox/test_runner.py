@@ -82,9 +82,9 @@ async def test_a_source_that_cannot_be_read_is_a_problem(runner: Runner, source:
     ],
 )
 async def test_a_check_that_comes_to_no_end_is_one_problem_of_the_whole(told: str, message: str, monkeypatch):
-    monkeypatch.setattr(
-        "toolyard.sandbox.runner._CHECK", Limits(wall=1.0, memory=128 << 20, output=8 << 20, requests=0)
-    )
+    wall = 1.0 if told == "sleep" else 60.0
+    limits = Limits(wall=wall, memory=128 << 20, output=8 << 20, requests=0)
+    monkeypatch.setattr("toolyard.sandbox.runner._CHECK", limits)
     runner = Runner(children=1, memory=1 << 30, minimum=Level.DEGRADED, guest="checks", folders=[HOSTILE])
     await runner.start()
     try:

@@ -40,7 +40,10 @@ class Awaited:
 
     def _one_by_one(self, coming: AsyncIterator[Any]) -> Iterator[Any]:
         while True:
-            yield self._runner.run(_awaited(anext(coming)))
+            try:
+                yield self._runner.run(_awaited(anext(coming)))
+            except StopAsyncIteration:
+                return
 
     def __enter__(self) -> Self:
         self._runner.run(self._client.__aenter__())

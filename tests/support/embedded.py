@@ -17,7 +17,7 @@ def clean_environment() -> dict[str, str | None]:
     """Takes the settings of whoever runs the tests away, and all that would send requests elsewhere."""
     import os
 
-    names = [name for name in os.environ if name.startswith("TOOLYARD_") or name.lower().endswith("_proxy")]
+    names = [name for name in os.environ if name.startswith(("TOOLYARD_", "AWS_")) or name.lower().endswith("_proxy")]
     return dict.fromkeys(names)
 
 

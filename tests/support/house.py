@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
-from tests.support.ledger import ENVELOPE, HandClock, Said, Story, message_of
+from tests.support.ledger import ENVELOPE, Said, Story, message_of
 from tests.support.waiting import async_wait_until
 
-from toolyard.clock import SYSTEM
+from toolyard.clock import SYSTEM, Clock
 from toolyard.contracts.events import Event
 from toolyard.store.base import CallRow
 from toolyard.store.connect import Store, open_store
@@ -18,7 +18,11 @@ from toolyard.transport import topology
 from toolyard.transport.base import Message
 from toolyard.transport.embedded import EmbeddedTransport
 from toolyard_scheduler.app import Options, Scheduler
+from toolyard_scheduler.consent_desk import Starts
+from toolyard_scheduler.duties.consents import Asked
 
+#: Seconds that the tests wait for what must come.
+WITHIN = 60.0
 QUICK = Options(takeover=0.2, watch=0.02, grace=0.2, pace=0.0)
 
 
@@ -27,25 +31,39 @@ class House:
 
     def __init__(self, store: Store) -> None:
         self.journal = MemoryJournal()
-        self.transport = EmbeddedTransport(self.journal)
+        self.transport = EmbeddedTransport(self.journal, publish_timeout=WITHIN)
         self.store = store
+        self.url = store.url
         self.crossing = Crossing(4)
         self.schedulers: list[Scheduler] = []
 
-    async def scheduler(self, options: Options = QUICK, clock: HandClock | None = None) -> Scheduler:
-        scheduler = Scheduler(self.transport, ENVELOPE, self.store, self.crossing, clock or SYSTEM, options)
+    async def scheduler(
+        self,
+        options: Options = QUICK,
+        clock: Clock | None = None,
+        consents: Asked | None = None,
+        starts: Starts | None = None,
+    ) -> Scheduler:
+        parts = (self.transport, ENVELOPE, self.store, self.crossing, clock or SYSTEM, options)
+        scheduler = Scheduler(*parts, consents, starts)
         self.schedulers.append(scheduler)
         await scheduler.start()
         return scheduler
 
-    async def leader(self, options: Options = QUICK, clock: HandClock | None = None) -> Scheduler:
-        scheduler = await self.scheduler(options, clock)
+    async def leader(
+        self,
+        options: Options = QUICK,
+        clock: Clock | None = None,
+        consents: Asked | None = None,
+        starts: Starts | None = None,
+    ) -> Scheduler:
+        scheduler = await self.scheduler(options, clock, consents, starts)
         await until(lambda: scheduler.leading, "the scheduler to lead")
         return scheduler
 
-    async def trusted_leader(self) -> Scheduler:
+    async def trusted_leader(self, consents: Asked | None = None) -> Scheduler:
         """One that knows, by a call that has just come in, that its clock is right."""
-        scheduler = await self.leader()
+        scheduler = await self.leader(consents=consents)
         await until(lambda: self.store.ledger.position().record_time > 0, "its position to come back")
         await self.say(a_story("news").accepted())
         await until(lambda: self.row("news"), "the call")
@@ -79,7 +97,7 @@ async def until(check: Callable[[], object], what: str) -> None:
     async def look() -> object:
         return check()
 
-    await async_wait_until(look, within=20, what=what)
+    await async_wait_until(look, within=WITHIN, what=what)
 
 
 @asynccontextmanager

@@ -23,6 +23,9 @@ class _Status(NamedTuple):
     session: int
 
 
+#: Seconds that a killed process may take to be gone: on a busy machine the kernel has much else to do.
+_DYING = 60.0
+
 _lock = threading.Lock()
 _guard: tuple[int, "subprocess.Popen[bytes]"] | None = None
 
@@ -75,10 +78,10 @@ def kill_all(pid: int) -> None:
     dying = freeze(pid)
     for each in dying:
         _signal(each, signal.SIGKILL)
-    end = time.monotonic() + 10
+    end = time.monotonic() + _DYING
     while dying := {each for each in dying if alive(each)}:
         if time.monotonic() > end:
-            raise TimeoutError(f"processes {sorted(dying)} did not die of SIGKILL within 10 s")
+            raise TimeoutError(f"processes {sorted(dying)} did not die of SIGKILL within {_DYING:g} s")
         time.sleep(0.005)
 
 

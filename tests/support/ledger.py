@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from toolyard.contracts.calls import VERSION, Call, CallMessage, Result, error_info
-from toolyard.contracts.control import Cancel, Claim, Control, Pause, PausesAsked, Released, Resume, Settled
+from toolyard.contracts.calls import VERSION, Authorization, Call, CallMessage, Result, error_info
+from toolyard.contracts.control import Authorized, Cancel, Claim, Control, Pause, PausesAsked, Released, Resume, Settled
 from toolyard.contracts.events import (
     ENDS,
     CallEvent,
@@ -76,9 +76,11 @@ class Story:
         call = msgspec.structs.replace(self.call, **fields)
         return CallMessage(v=VERSION, call=call, tool=PINNED, attempt=attempt, budget=300.0)
 
-    def dispatched(self, attempt: int = 1, at: float = 0.0) -> CallMessage:
+    def dispatched(self, attempt: int = 1, at: float = 0.0, waived: int = 0) -> CallMessage:
         budget = self.call.deadline - NOW - at
-        return CallMessage(v=VERSION, call=self.call, tool=PINNED, attempt=attempt, budget=budget, claim="required")
+        return CallMessage(
+            v=VERSION, call=self.call, tool=PINNED, attempt=attempt, budget=budget, claim="required", waived=waived
+        )
 
     def started(self, attempt: int = 1, at: float = 1.0) -> Started:
         return Started(**self._about(attempt, 1, at), worker="w1")
@@ -138,11 +140,33 @@ class Story:
     def parked(self, attempt: int = 1, at: float = 1.0) -> Parked:
         return Parked(**self._about(attempt, 1, at), reason="paused", by="executor")
 
+    def asks_its_user(self, attempt: int = 1, at: float = 2.0, **fields: Any) -> End:
+        """Its attempt found that the user has to consent first."""
+        consent = Authorization(
+            authorization_id="a1", provider="arcade/google", url="https://consent.example/a1", expires_at=NOW + 600.0
+        )
+        error = error_info("authorization_required", consent.url)
+        given: dict[str, Any] = {"effect": "none", "final": False, "error": error, "authorization": consent}
+        return self.ended("failed", attempt, at, **(given | fields))
+
     def withdrawn(self, at: float = 3.0, **fields: Any) -> Withdrawn:
         return Withdrawn(**(self._about(0, 5, at) | fields))
 
     def _about(self, attempt: int, n: int, at: float) -> dict[str, Any]:
         return {**about(self.call), "attempt": attempt, "sequence": sequence(attempt, n), "time": NOW + at}
+
+
+def authorized(status: Any = "completed", at: float = 20.0, **fields: Any) -> Authorized:
+    given: dict[str, Any] = {
+        "v": VERSION,
+        "sender": "s1",
+        "time": NOW + at,
+        "org": "default",
+        "provider": "arcade/google",
+        "authorization_id": "a1",
+        "status": status,
+    }
+    return Authorized(**(given | fields))
 
 
 def pause(tool: str = "lookup", at: float = 0.0) -> Pause:
@@ -183,7 +207,15 @@ class HandLog:
     def __init__(self, records: Sequence[Record] = ()) -> None:
         self.records = list(records)
         self.failure: TransportError | None = None
+        self.published: list[Message] = []
         self._grown = asyncio.Event()
+
+    def publish(self, message: Message) -> "asyncio.Future[None]":
+        """Keep what the reader publishes; it does not come into this log."""
+        self.published.append(message)
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        confirmed.set_result(None)
+        return confirmed
 
     def say(self, *contents: Said | Message, skip: int = 0) -> int:
         """Append these, after a hole where one is wished for; the offset of the last one."""

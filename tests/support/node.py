@@ -86,6 +86,15 @@ class Node(ABC):
         self._running().resume()
 
     @contextlib.contextmanager
+    def kept_running(self) -> Iterator[Self]:
+        """Running when the `with` begins, and again when it ends, whatever was done to it."""
+        self._put_right()
+        try:
+            yield self
+        finally:
+            self._put_right()
+
+    @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
         """Frozen inside the `with`, and going on after it whatever happened."""
         with self._running().suspended():
@@ -101,6 +110,13 @@ class Node(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+    def _put_right(self) -> None:
+        if self.running:
+            self.resume()
+        else:
+            self.kill()
+            self.start()
 
     def _running(self) -> Process:
         if self._server is None:

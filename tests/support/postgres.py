@@ -38,6 +38,8 @@ DEFAULT_CONFIG = {
     "max_wal_size": "128MB",
     "min_wal_size": "32MB",
     "autovacuum_naptime": "10s",
+    "fsync": "off",  # no test cuts the power, and what was written survives the death of every process all the same
+    "full_page_writes": "off",
 }
 
 

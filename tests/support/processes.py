@@ -25,6 +25,8 @@ from tests.support.waiting import wait_until
 
 PORTS = range(15_000, 29_000)  # below the range from which the kernel takes ports for outgoing connections
 TAIL = 80
+#: Seconds that a process is given where a test says nothing else: it may start on a busy machine.
+WITHIN = 60.0
 PORT_TAKEN = re.compile(r"in use|eaddrinuse", re.IGNORECASE)
 
 
@@ -100,7 +102,7 @@ class Process:
     def tail(self, lines: int = TAIL) -> str:
         return "\n".join([line for line in self.output().splitlines() if line.strip()][-lines:])
 
-    def wait_for(self, check: Callable[[], Any], *, what: str, within: float = 30) -> Any:
+    def wait_for(self, check: Callable[[], Any], *, what: str, within: float = WITHIN) -> Any:
         """Returns the first true answer of `check`; fails as soon as the process ends."""
 
         def look() -> Any:
@@ -115,7 +117,7 @@ class Process:
         except TimeoutError as error:
             raise ProcessError(self._report(str(error))) from None
 
-    def wait_for_line(self, pattern: str, *, within: float = 30) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, *, within: float = WITHIN) -> re.Match[str]:
         """Waits until a line of the output matches (searched, not anchored)."""
         expression = re.compile(pattern, re.MULTILINE)
         found: re.Match[str] = self.wait_for(
@@ -123,7 +125,7 @@ class Process:
         )
         return found
 
-    def wait_for_http(self, url: str, *, status: int | None = None, within: float = 30) -> int:
+    def wait_for_http(self, url: str, *, status: int | None = None, within: float = WITHIN) -> int:
         """Waits until `url` answers with `status`, or with anything below 500 if none is named."""
         seen: list[int] = []
 
@@ -138,14 +140,14 @@ class Process:
             raise ProcessError(f"last HTTP status {seen[0] or 'none'}; {error}") from None
         return seen[0]
 
-    def wait(self, *, within: float = 30) -> int:
+    def wait(self, *, within: float = WITHIN) -> int:
         """Waits for its end and returns the exit code; what it started may still run."""
         try:
             return self._popen.wait(timeout=within)
         except subprocess.TimeoutExpired:
             raise ProcessError(self._report(f"did not end within {within:g} s")) from None
 
-    def terminate(self, *, within: float = 30) -> int:
+    def terminate(self, *, within: float = WITHIN) -> int:
         """Asks it to end (SIGTERM to it alone, as a supervisor does) and returns the exit code.
 
         Raises:
@@ -153,7 +155,7 @@ class Process:
         """
         return self.end_by(signal.SIGTERM, within=within)
 
-    def end_by(self, number: signal.Signals, *, within: float = 30) -> int:
+    def end_by(self, number: signal.Signals, *, within: float = WITHIN) -> int:
         """Like `terminate`, by another signal."""
         self.resume()
         if self.running:

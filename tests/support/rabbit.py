@@ -13,7 +13,6 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 from tests.support.node import Node
@@ -75,13 +74,6 @@ class RabbitNode(Node):
         `kill` (seen with 3.10.8), so a drill that declares one and kills the node at once calls this between.
         """
         self.evaluate("[ok = dets:sync(Table) || Table <- dets:all()]")
-
-    @contextlib.contextmanager
-    def kept_running(self) -> Iterator[Self]:
-        """Running when the `with` begins, and again when it ends, whatever was done to it."""
-        yield self if self.running else self.start()
-        if not self.running:
-            self.start()
 
     # -- its addresses ----------------------------------------------------------------------------
 
@@ -179,7 +171,7 @@ class RabbitNode(Node):
             inherit=False,
             log=self.folder / "epmd.log",
         )
-        self._epmd.wait_for(lambda: _answers(self._epmd_port), what="epmd to listen", within=10)
+        self._epmd.wait_for(lambda: _answers(self._epmd_port), what="epmd to listen", within=START_WITHIN)
         self._server = Process(
             [self._scripts / "rabbitmq-server"],
             env=self._environment(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from tests.support.processes import Process, console_script, free_port
+from tests.support.processes import WITHIN, Process, console_script, free_port
 
 KEY = "ty_tests_" + "k" * 32
 
@@ -45,7 +45,7 @@ class System:
         self.processes[name] = process
         return process
 
-    def ready(self, *names: str, within: float = 30) -> None:
+    def ready(self, *names: str, within: float = WITHIN) -> None:
         """Wait until these parts say that they are ready."""
         for name in names:
             self.processes[name].wait_for_http(f"{self.url(name)}/readyz", status=200, within=within)

@@ -8,6 +8,7 @@ Routes:
     /status/{code}             that status; ?retry_after= sets Retry-After, ?body= the body
     /sleep/{seconds}           answers after that time; the recorded request tells whether the client had left before
     /held                      any method: answers at once, or, while answers are held back (`hold`), when let go
+    /provider                  any method: 503 while the server is ill (`ill`), else 200
     /drop                      closes the connection after reading the request
     /slow-body                 ?chunks=10&pause=0.1: a body that comes in pieces
     /big/{bytes}               a body of that size; ?length=no sends it without Content-Length
@@ -26,16 +27,16 @@ import contextlib
 import functools
 import json
 import os
-import threading
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.support.connections import Listener
 from tests.support.http1 import Answer, Request, read_request, send
+from tests.support.in_thread import InThread
 from tests.support.processes import Process, free_port, python_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +57,7 @@ Handler = Callable[["Upstream", Request, asyncio.StreamReader, str], Awaitable[A
 _routes: dict[str, Handler] = {}
 
 
-class Upstream:
+class Upstream(InThread):
     """The server in a thread of its own, as a context manager.
 
     Args:
@@ -65,17 +66,17 @@ class Upstream:
 
     Attributes:
         requests: Every request in the order of arrival.
+        ill: Whether `/provider` fails.
     """
 
     def __init__(self, *, effects: Path, port: int = 0) -> None:
         self.effects_file = effects
         self.port = port or free_port()
         self.requests: list[Request] = []
+        self.ill = False
         self._counts = Counter(effect.key for effect in read_effects(effects))
-        self._ready = threading.Event()
         self._let_go = asyncio.Event()
         self._let_go.set()
-        self._failure: BaseException | None = None
 
     @property
     def url(self) -> str:
@@ -91,43 +92,23 @@ class Upstream:
 
     def hold(self) -> None:
         """Keeps the answers of requests that come from now on and ask for it back, until `let_go`."""
-        self._loop.call_soon_threadsafe(self._let_go.clear)
+        self.loop.call_soon_threadsafe(self._let_go.clear)
 
     def let_go(self) -> None:
         """Answers what is held back, and holds no more."""
-        self._loop.call_soon_threadsafe(self._let_go.set)
+        self.loop.call_soon_threadsafe(self._let_go.set)
 
     def held(self) -> list[Request]:
         """The requests whose answers are held back at this moment."""
         return [request for request in self.requests if request.held]
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise self._failure
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self.serve(on_ready=self._ready.set))
-        except OSError as error:  # told to the thread that waits in __enter__
-            self._failure = error
-            self._ready.set()
-
-    async def serve(self, *, on_ready: Callable[[], None]) -> None:
-        """Serves until it is cancelled or, in a thread, the context ends."""
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Listens."""
         listener = Listener(self._serve_all, limit=LIMIT)
         listener.listen(self.port)
         try:
-            on_ready()
-            await self._end.wait()
+            yield
         finally:
             await listener.close()
 
@@ -238,6 +219,11 @@ async def _held(upstream: Upstream, request: Request, reader: asyncio.StreamRead
     return _json({"held": True})
 
 
+@_route("provider")
+async def _provider(upstream: Upstream, _request: Request, _reader: asyncio.StreamReader, _rest: str) -> Answer:
+    return _json({"ill": True}, 503) if upstream.ill else _json({"ill": False})
+
+
 @_route("drop")
 async def _drop(_upstream: Upstream, _request: Request, _reader: asyncio.StreamReader, _rest: str) -> Answer:
     raise ConnectionAbortedError
@@ -328,7 +314,7 @@ def main() -> None:
     options = parser.parse_args()
     upstream = Upstream(effects=options.effects, port=options.port)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(upstream.serve(on_ready=lambda: print(f"listening on {upstream.url}", flush=True)))
+        asyncio.run(upstream.serve(lambda: print(f"listening on {upstream.url}", flush=True)))
 
 
 if __name__ == "__main__":

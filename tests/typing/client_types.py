@@ -10,6 +10,7 @@ from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageParam
 
 from toolyard.client import (
     AsyncClient,
+    Authorization,
     Call,
     CallFailed,
     Client,
@@ -22,6 +23,7 @@ from toolyard.client import (
     Result,
     Turn,
     TurnCall,
+    events,
 )
 from toolyard.client.tool_choice import to_anthropic, to_openai
 
@@ -36,6 +38,8 @@ def calls(client: Client) -> None:
     assert_type(call.output(), Any)
     assert_type(client.get("id", wait=1.5), Call)
     assert_type(client.cancel("id"), Call)
+    assert_type(call.authorization, Authorization | None)
+    assert_type(client.authorize("mail", user="ada"), Authorization | None)
     assert_type(client.cancel(conversation="c"), int)
     assert_type(client.call_many([{"tool": "a"}, {"tool": "b", "deadline": 3}]), list[Call | Refused])
     for event in client.events("id", last_event_id="7"):
@@ -44,10 +48,13 @@ def calls(client: Client) -> None:
 
 
 def what_happens(client: Client, moment: datetime) -> None:
-    with client.follow() as events:
-        assert_type(next(events), FeedEvent | Gap)
-    with client.follow(conversation="c", tool="t", states=["failed"], call_id="id", since=moment) as events:
-        for event in events:
+    with client.follow(until="now") as told:
+        assert_type(next(told), FeedEvent | Gap)
+    with events.over_http(since="first", until=moment) as feed:
+        assert_type(next(feed), FeedEvent | Gap)
+        assert_type(feed.cursor, str)
+    with client.follow(conversation="c", tool="t", states=["failed"], call_id="id", since=moment) as told:
+        for event in told:
             assert_type(event.cursor, str)
             assert_type(event.call_id, str | None)  # a gap has none: it must be told apart
             if isinstance(event, Gap):

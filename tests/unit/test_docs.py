@@ -17,7 +17,7 @@ from toolyard.errors import CODES
 every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
 LANGUAGES = {("bash",), ("bash", "background"), ("text",), ("json",), ("json", "answer"), ("mermaid",), ("yaml",)}
 #: Tools with what they are given and how they end: run by tests/integration/docs.
-LANGUAGES |= {("python",), ("text", "logs")}
+LANGUAGES |= {("python",), ("python", "follow"), ("python", "replay"), ("text", "logs")}
 LANGUAGES |= {
     ("json", of) for of in ("binding", "definition", "secrets", "context", "upstream", "arguments", "returns", "fails")
 }
@@ -27,6 +27,12 @@ LANGUAGES |= {
 def test_made_parts_are_up_to_date(page: Path):
     text = page.read_text()
     assert generate.renewed(text) == text, "run: python docs/generate.py"
+
+
+def test_made_files_are_up_to_date_and_there_are_no_others():
+    made = {path: generate.written(document) for path, document in generate.files().items()}
+    there = {path: path.read_text() for path in (generate.HERE / "reference").rglob("*.json")}
+    assert there == made, "run: python docs/generate.py"
 
 
 @pytest.mark.parametrize("part", generate.PARTS)

@@ -12,7 +12,9 @@ from typing import Final
 
 import uvloop
 
+from toolyard import ids
 from toolyard.cli.output import Output
+from toolyard.telemetry.export import exporting
 from toolyard_embedded import samples
 from toolyard_embedded.app import DRAIN, Embedded, Ready
 from toolyard_embedded.folder import DataFolder
@@ -52,7 +54,8 @@ async def _serve(system: Embedded, data: Path, *, as_json: bool) -> None:
             told = _document(ready, data) if as_json else _welcome(ready, data)
             print(told, flush=True)
 
-        await system.serve(_signals(), on_ready)
+        with exporting("dev", ids.new_id()[-12:], system.board, messaging="toolyard"):
+            await system.serve(_signals(), on_ready)
 
 
 def _signals() -> asyncio.Event:
@@ -79,6 +82,7 @@ def _document(ready: Ready, data: Path) -> str:
             "data": str(data),
             "tools": ready.tools,
             "sandbox": {"isolation": ready.isolation} if ready.isolation else {"left_out": ready.left_out},
+            "pools": {one.pool: {"needs": one.needs} if one.needs else {} for one in ready.offered},
             "first_call": _first_call(ready),
         }
     )
@@ -93,6 +97,7 @@ def _welcome(ready: Ready, data: Path) -> str:
         f"  API key   {ready.api_key}\n"
         f"  tools     {tools}\n"
         f"  sandbox   {_sandbox(ready)}\n"
+        f"{_offered(ready)}"
         f"  data      {data}\n\n"
         f"{what}\n\n{_first_call(ready)}\n\n"
         "Stop it with Ctrl-C."
@@ -103,6 +108,11 @@ def _sandbox(ready: Ready) -> str:
     if ready.left_out:
         return f"left out: {ready.left_out}"
     return f"isolation {ready.isolation}"
+
+
+def _offered(ready: Ready) -> str:
+    said = {one.pool: f"needs {one.needs}" if one.needs else "opened with its first call" for one in ready.offered}
+    return "".join(f"  {pool:8}  {text}\n" for pool, text in said.items())
 
 
 def _first_call(ready: Ready) -> str:

@@ -13,6 +13,8 @@ from toolyard.store.base import ToolStore
 FIRST_TOOL: Final = "weather"
 FIRST_ARGUMENTS: Final = {"city": "Lisbon"}
 _TOOLKIT: Final = "samples"
+#: The tool in Python, where the machine can lock it up.
+COUNT_WORDS: Final = "count_words"
 _COUNT_WORDS: Final = """\
 import re
 from collections import Counter
@@ -70,7 +72,7 @@ def _requesting(upstream: str) -> tuple[ToolSpec, ...]:
 
 def _count_words() -> ToolSpec:
     return _tool(
-        "count_words",
+        COUNT_WORDS,
         "How often each word stands in a text. Python of its author, run in the sandbox.",
         SandboxBinding(code=_COUNT_WORDS),
         {"text": {"type": "string", "maxLength": 100_000}},

@@ -1,7 +1,7 @@
 """The sandbox of the one process: the worker runs tools in it, and the gateway has their code looked at in it.
 
 Built and opened by the composition root. Where this machine cannot lock tools up as well as is asked for, the system
-runs without the pool, says so in one line, and saves no such tools.
+runs without the pool, says so in one line, and saves no such tools; calls of those that are there end at once.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from toolyard.errors import SettingsError, ToolyardError
 from toolyard.sandbox.runner import Checked, Level, Runner
 from toolyard.security.egress import AllowList
 from toolyard.telemetry.logs import logger
+from toolyard_embedded.lazily import LeftOut
 from toolyard_embedded.settings import EmbeddedSettings
 from toolyard_executors.executor import Executor
 from toolyard_executors.kinds.sandbox import SandboxExecutor
@@ -57,8 +58,8 @@ class Sandbox:
         return "" if found is None else str(found.level)
 
     def executors(self, allow: AllowList) -> list[Executor]:
-        """What runs sandboxed tools, which closes the sandbox in the end; nothing where there is none."""
-        return [] if self.left_out else [SandboxExecutor(self._runner, allow=allow)]
+        """What runs sandboxed tools, which closes the sandbox in the end; or says why there is none."""
+        return [LeftOut(POOL, self.left_out) if self.left_out else SandboxExecutor(self._runner, allow=allow)]
 
     async def check(self, source: str, allowed_imports: Sequence[str] | None) -> Checked:
         """What is wrong with a source; see `toolyard_gateway.code_check.Checker`."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolyard.arcade_names import ARCADE_URL
+from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
 from toolyard.security.egress import AllowList
 from toolyard.security.keys import SecretKeys
@@ -18,8 +20,10 @@ from toolyard.settings import (
     read,
     seconds,
     secret_keys,
+    service_url,
     setting,
     text,
+    unfit_for_core,
 )
 from toolyard_gateway.settings import gateway_id
 from toolyard_scheduler.settings import KEPT
@@ -38,11 +42,14 @@ class EmbeddedSettings:
     host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
+    arcade_url: str = setting("TOOLYARD_ARCADE_URL", service_url, ARCADE_URL)
+    nango_url: str = setting("TOOLYARD_NANGO_URL", service_url, NANGO_URL)
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     secrets_aws_prefix: str | None = setting("TOOLYARD_SECRETS_AWS_PREFIX", aws_prefix, None)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
+    breaker: str = setting("TOOLYARD_BREAKER", one_of("on", "off"), "on")
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
     sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(128, 1 << 20), 1024)
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
@@ -63,7 +70,7 @@ def read_settings(host: str | None = None, port: int | None = None) -> EmbeddedS
         SettingsError: names every variable that is wrong or contradicts this way to run.
     """
     settings = read(EmbeddedSettings)  # whole: nonsense in the environment is told, even where an option goes before it
-    problems = []
+    problems = unfit_for_core(settings.signing_keys)
     if host is not None and not host.strip():
         problems.append("--host is empty; give an address, as in 127.0.0.1")
     if settings.transport_url:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from toolyard.states import State
 from toolyard.store.base import Unfinished, UnfinishedCall
+from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Message
 from toolyard.transport.embedded.journal import Kept
@@ -63,7 +64,7 @@ def find(calls: Unfinished, log: Log, never_started: frozenset[str]) -> Sequence
 def _message(call: UnfinishedCall, log: Log) -> Message | None:
     records = log.read(call.log_offset, 1) if call.log_offset is not None else ()
     if not records or records[0].offset != call.log_offset:
-        _log.warning("a call has no message in the log any more; its deadline ends it", call_id=call.row.call.call_id)
+        _log.warning("a call has no message in the log any more; its deadline ends it", **logs.of(call.row.call))
         return None
     record = records[0]
     return Message(

@@ -25,7 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
     """``GET /weather/{city}``, ``POST /notes``, ``GET /report?seconds=``; everything else is 404."""
     method, path = scope["method"], unquote(scope["path"])
-    body = await _body(receive)
+    body = await body_of(receive)
     if method == "GET" and path.startswith("/weather/"):
         await _weather(send, path.removeprefix("/weather/"))
     elif method == "POST" and path == "/notes":
@@ -82,7 +82,8 @@ async def _stays(receive: Receive, seconds: float) -> bool:
     return False
 
 
-async def _body(receive: Receive) -> bytes:
+async def body_of(receive: Receive) -> bytes:
+    """The body of a request, or the beginning of one that is too long."""
     body, more = b"", True
     while more and len(body) <= _MAX_BODY:
         message = await receive()

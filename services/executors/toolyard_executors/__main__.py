@@ -10,13 +10,16 @@ from typing import Any, Final
 
 from toolyard import __version__, ids
 from toolyard.clock import Clock
-from toolyard.contracts.tools import POOLS
 from toolyard.errors import ToolyardError
 from toolyard.process import settle
 from toolyard.security.keyfile import local_keyring
 from toolyard.security.secrets import EnvironmentSecrets, FileSecrets, SecretProvider, Secrets
+from toolyard.telemetry import machine
+from toolyard.telemetry.export import exporting
 from toolyard.telemetry.health import HealthServer
 from toolyard.telemetry.logs import configure, logger
+from toolyard.telemetry.metrics import Board
+from toolyard.transport.alarm import Alarm
 from toolyard.transport.connect import connect
 from toolyard.transport.envelope import Envelope
 from toolyard_executors.clock import WorkerClock
@@ -33,7 +36,7 @@ log = logger("worker")
 def _http(settings: WorkerSettings, clock: Clock) -> Executor:
     from toolyard_executors.kinds.http import HttpExecutor  # here, because each pool needs its own libraries
 
-    return HttpExecutor(allow=settings.egress_allow, clock=clock)
+    return HttpExecutor(allow=settings.egress_allow, clock=clock, nango_url=settings.nango_url)
 
 
 def _sandbox(settings: WorkerSettings, _clock: Clock) -> Executor:
@@ -54,11 +57,18 @@ def _lambda(settings: WorkerSettings, clock: Clock) -> Executor:
     return LambdaExecutor(concurrency=settings.places("lambda"), clock=clock)
 
 
+def _arcade(settings: WorkerSettings, clock: Clock) -> Executor:
+    from toolyard_executors.kinds.arcade import ArcadeExecutor
+
+    return ArcadeExecutor(concurrency=settings.places("arcade"), url=settings.arcade_url, clock=clock)
+
+
 #: Pool -> what makes its executor.
 _KINDS: Final[dict[str, Callable[[WorkerSettings, Clock], Executor]]] = {
     "http": _http,
     "sandbox": _sandbox,
     "lambda": _lambda,
+    "arcade": _arcade,
 }
 
 
@@ -83,33 +93,39 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.pool is None:
         parser.error(f"which pool? {there_is}; as in: toolyard worker http")
     if options.pool not in _KINDS:
-        known = options.pool in POOLS
-        parser.error(
-            f"the pool {options.pool} is not in this build; {there_is}"
-            if known
-            else f"there is no pool {options.pool!r}; {there_is}"
-        )
+        parser.error(f"there is no pool {options.pool!r}; {there_is}")
     return options
 
 
 async def _run(pool: str, settings: WorkerSettings) -> None:
     stop = _signals()
     worker_id = ids.new_id()[-12:]
+    board = Board()
+    machine.show(board, "worker")
+    with exporting(f"worker-{pool}", worker_id, board):
+        await _serve(pool, settings, worker_id, stop, board)
+
+
+async def _serve(pool: str, settings: WorkerSettings, worker_id: str, stop: asyncio.Event, board: Board) -> None:
     transport = connect(
         settings.transport_url, name=f"worker {pool} {worker_id}", declare=settings.topology == "declare"
     )
     clock = WorkerClock()
+    envelope = Envelope(settings.signing_keys or local_keyring(settings.data))
     worker = Worker(
         transport=transport,
-        envelope=Envelope(settings.signing_keys or local_keyring(settings.data)),
+        envelope=envelope,
         executors=[_KINDS[pool](settings, clock)],
         secrets=Secrets(_providers(settings)),
         worker_id=worker_id,
         clock=clock,
         concurrency=settings.places(pool),
+        breaker=settings.breaker_policy,
+        board=board,
     )
+    Alarm(transport, envelope, sender=worker_id, board=board, pool=pool, clock=clock)
     health = HealthServer(
-        host=settings.host, port=settings.port, default=_HEALTH_PORT, ready=worker.ready, metrics=worker.metrics
+        host=settings.host, port=settings.port, default=_HEALTH_PORT, ready=worker.ready, metrics=board
     )
     port = await health.start()
     try:

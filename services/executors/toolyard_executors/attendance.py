@@ -1,4 +1,4 @@
-"""What a worker says of itself: its heartbeats, and the question what is paused and what time it is.
+"""What a worker says of itself: its heartbeats, its breakers, and the question what is paused and what time it is.
 
 That is asked every second until it is answered, and then once in a while, for the time alone. Built by `worker`. It
 also sees when the worker may have missed something, and then has it asked again.
@@ -13,7 +13,8 @@ from toolyard.contracts.control import PausesAsked
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
-from toolyard_executors.claims import HEARTBEAT, Claims
+from toolyard_executors.circuits import Circuits
+from toolyard_executors.claims import HEARTBEAT
 from toolyard_executors.clock import WorkerClock
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.sending import send
@@ -33,7 +34,7 @@ class Attendance:
     """Runs beside a worker until it is cancelled.
 
     Args:
-        claims: of each pool; ``pools``: their names.
+        pools: their names; ``circuits``: their breakers; ``beats``: give a sign of life, each for one of them.
         hears: whether the own queues are consumed at this moment.
     """
 
@@ -45,7 +46,8 @@ class Attendance:
         clock: WorkerClock,
         worker_id: str,
         pools: Sequence[str],
-        claims: Sequence[Claims],
+        beats: Sequence[Callable[[], None]],
+        circuits: Sequence[Circuits],
         pauses: Pauses,
         hears: Callable[[], bool],
     ) -> None:
@@ -54,7 +56,8 @@ class Attendance:
         self._clock = clock
         self._worker_id = worker_id
         self._pools = pools
-        self._claims = claims
+        self._beats = beats
+        self._circuits = circuits
         self._pauses = pauses
         self._hears = hears
         self._heard_at = self._beat_at = self._ask_at = clock.monotonic()
@@ -78,10 +81,12 @@ class Attendance:
             if now >= self._ask_at or not self._pauses.known:
                 self._ask_at = now + ASK_AGAIN
                 self._ask()
+        for circuits in self._circuits:
+            circuits.look()
         if now >= self._beat_at:
             self._beat_at = now + HEARTBEAT
-            for claims in self._claims:
-                claims.beat()
+            for beat in self._beats:
+                beat()
 
     def _ask(self) -> None:
         asked = PausesAsked(v=VERSION, sender=self._worker_id, time=self._clock.own(), reply=self._worker_id)

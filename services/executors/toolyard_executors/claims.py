@@ -16,6 +16,8 @@ from toolyard import ids
 from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION
 from toolyard.contracts.control import Claim, ClaimRefused, Control, Granted, Heartbeat, Released
+from toolyard.telemetry import spans
+from toolyard.telemetry.tracing import Span
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
 from toolyard_executors.life import Life
@@ -99,7 +101,8 @@ class Claims:
 
         The same claim is published again until it is answered. ``unanswered`` is called each time.
         """
-        asked = _Asked(self._claim(life), self._loop.create_future(), unanswered)
+        span = spans.claim(life.message.call)
+        asked = _Asked(self._claim(life, span), self._loop.create_future(), unanswered)
         asked.asked_at = self._clock.monotonic()
         asked.until = max(life.received + life.remaining, asked.asked_at + KEPT_AT_LEAST)
         claim_id = asked.claim.claim_id
@@ -113,6 +116,8 @@ class Claims:
             del self._asked[claim_id]
             if answer is None:
                 self._give_up(asked.claim)
+            if span is not None:
+                spans.claimed(span, _word(answer))
         life.claimed_at, life.late = asked.published_at, asked.late
         self._metrics.answered(self._pool, _word(answer), self._clock.monotonic() - asked.asked_at)
         return answer
@@ -160,8 +165,8 @@ class Claims:
             attempt=grant.attempt,
         )
 
-    def beat(self) -> None:
-        """Tell that we live and which grants we hold: their leases are renewed."""
+    def beat(self, isolation: str | None = None) -> None:
+        """Tell that we live and which grants we hold: their leases are renewed; and how well tools are locked up."""
         if self._stood_still():
             for asked in self._asked.values():
                 asked.late = True
@@ -170,7 +175,12 @@ class Claims:
         for start in range(0, max(len(held), 1), NAMED):
             claims = tuple(held[start : start + NAMED])
             heartbeat = Heartbeat(
-                v=VERSION, worker=self._worker_id, pool=self._pool, time=self._clock.now(), claims=claims
+                v=VERSION,
+                worker=self._worker_id,
+                pool=self._pool,
+                time=self._clock.now(),
+                claims=claims,
+                isolation=isolation,
             )
             send(self._transport, self._envelope.heartbeat(heartbeat))
 
@@ -186,8 +196,8 @@ class Claims:
         return 0.0 if oldest is None else self._clock.monotonic() - oldest
 
     # ---- the messages ---------------------------------------------------------------------------
-    def _claim(self, life: Life) -> Claim:
-        call = life.message.call
+    def _claim(self, life: Life, span: Span | None) -> Claim:
+        call = spans.within(span, life.message.call)
         return Claim(
             v=VERSION,
             sender=self._worker_id,

@@ -7,7 +7,9 @@ from toolyard.clock import Clock
 from toolyard.contracts.calls import Call
 from toolyard.contracts.tools import PinnedTool
 from toolyard.security.redaction import NOTHING, Redactor
+from toolyard.telemetry.tracing import Span
 from toolyard.templates import SecretMissing
+from toolyard_executors.progress import Said
 
 #: The value of an org's secret, or None where there is none of that name.
 GetSecret = Callable[[str, str], str | None]
@@ -23,9 +25,14 @@ class Attempt:
         number: 1 for the first attempt.
         ends_at: when it must be over, on the monotonic clock.
         touched: whether the world may have seen something of it.
+        span: of the run, where its trace is recorded; ``call`` has its context then.
+        hear: is told how far it has come; None where nobody wants to know.
     """
 
-    __slots__ = ("_clock", "_get_secret", "_given", "_redactor", "call", "ends_at", "number", "plan", "tool", "touched")
+    __slots__ = (
+        *("_clock", "_get_secret", "_given", "_redactor"),
+        *("call", "ends_at", "hear", "number", "plan", "span", "tool", "touched"),
+    )
 
     def __init__(
         self,
@@ -44,6 +51,8 @@ class Attempt:
         self.number = number
         self.ends_at = ends_at
         self.touched = False
+        self.span: Span | None = None
+        self.hear: Callable[[Said], None] | None = None
         self._clock = clock
         self._get_secret = get_secret
         self._given: dict[str, str] = {}
@@ -57,6 +66,11 @@ class Attempt:
     def reached_out(self) -> None:
         """From here on the world may see something of this attempt."""
         self.touched = True
+
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell followers how far it has come; whoever says so waits for nothing, and may say it often."""
+        if self.hear is not None:
+            self.hear(Said(done, total, message))
 
     def secret(self, name: str) -> str:
         """The value of a secret of the call's org; remembered, so that it is redacted from the outcome.

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from toolyard.contracts.calls import ErrorInfo, Report, Result, error_info
+from toolyard.clock import rfc3339
+from toolyard.contracts.calls import Authorization, ErrorInfo, Report, Result, error_info
 from toolyard.contracts.tools import PinnedTool
 from toolyard.states import Effect
+from toolyard.telemetry.metrics import Reading
 from toolyard_executors.context import Attempt
 
 
@@ -22,12 +24,14 @@ class Finished:
         effect: what the world saw of it.
         error: of the code ``timed_out`` where the kind itself saw that its time was over.
         report: what the kind noted of it, whichever way it ended.
+        authorization: what its user has to consent to before another attempt; see `needs_consent`.
     """
 
     effect: Effect
     result: Result | None = None
     error: ErrorInfo | None = None
     report: Report | None = None
+    authorization: Authorization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,14 @@ class Standing:
     Attributes:
         reason: why it can run nothing at the moment; empty where it can.
         details: plain values that are worth showing beside the worker's own.
-        metrics: lines of numbers of its own, as Prometheus reads them.
+        metrics: numbers of its own.
+        isolation: how well it locks tools up; None where it locks up nothing.
     """
 
     reason: str = ""
     details: Mapping[str, object] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Reading, ...] = ()
+    isolation: str | None = None
 
 
 #: Nothing to say.
@@ -76,6 +82,13 @@ class Executor(Protocol):
             ValueError: the tool can never run here; says why.
         """
 
+    def circuit(self, attempt: Attempt) -> str | None:
+        """The name of what this attempt depends on, and what may be down as a whole: a host and port, a function.
+
+        Attempts whose circuit has failed too often are not run for a while (`toolyard_executors.circuits`). None where
+        there is nothing of that kind. At most 300 characters; asked first of all, so that it may need no secret.
+        """
+
     async def run(self, attempt: Attempt) -> Finished:
         """Run one attempt.
 
@@ -88,3 +101,16 @@ class Executor(Protocol):
 def failed(code: str, message: str, effect: Effect, **details: Any) -> Finished:
     """An attempt that failed; ``details`` are those of `toolyard.contracts.calls.error_info`."""
     return Finished(effect, error=error_info(code, message, **details))
+
+
+def needs_consent(authorization: Authorization) -> Finished:
+    """An attempt that could do nothing, because its user has not consented yet: the call waits for that, parked."""
+    told = {
+        "authorization_id": authorization.authorization_id,
+        "provider": authorization.provider,
+        "url": authorization.url,
+        "scopes": authorization.scopes,
+        "expires_at": rfc3339(authorization.expires_at),
+    }
+    error = error_info("authorization_required", authorization.url, retryable=True, details=told)
+    return Finished("none", error=error, authorization=authorization)

@@ -12,6 +12,7 @@ from toolyard.contracts.events import WITHDRAWN
 from toolyard.errors import ContractError
 from toolyard.states import Effect, State
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.replays import Remembered
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.life import KnownTools, Life
 from toolyard_executors.pauses import Pauses
@@ -33,9 +34,18 @@ class Judge:
     """
 
     def __init__(
-        self, *, envelope: Envelope, tools: KnownTools, cancellations: Cancellations, pauses: Pauses, clock: Clock
+        self,
+        *,
+        envelope: Envelope,
+        pool: str,
+        tools: KnownTools,
+        cancellations: Cancellations,
+        pauses: Pauses,
+        clock: Clock,
     ) -> None:
         self._envelope = envelope
+        self._pool = pool
+        self._seen = Remembered()
         self._tools = tools
         self._cancellations = cancellations
         self._pauses = pauses
@@ -44,9 +54,9 @@ class Judge:
         self._granted = (self.grant, self.cancellation, self.tool)
 
     def verify(self, life: Life) -> None:
-        """What does not verify or decode is quarantined."""
+        """What does not verify or decode, is another pool's or was played again, is quarantined."""
         try:
-            life.message = self._envelope.open_call(life.delivery)
+            life.message = self._envelope.open_call_for(self._pool, life.delivery, self._seen)
         except ContractError as error:
             life.reject(f"{error.code}: {error}")
             return

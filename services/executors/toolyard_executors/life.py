@@ -4,17 +4,19 @@ import asyncio
 from typing import Final, Literal
 
 from toolyard.contracts import codec
-from toolyard.contracts.calls import CallMessage, ErrorInfo, Report, Result
+from toolyard.contracts.calls import Authorization, CallMessage, ErrorInfo, Report, Result
 from toolyard.contracts.control import Granted
 from toolyard.contracts.events import End, Parked
 from toolyard.contracts.tools import PinnedTool, pool_of
 from toolyard.errors import ContractError
 from toolyard.needed_secrets import needed_secrets
 from toolyard.states import Effect, State
+from toolyard.telemetry.tracing import Span
 from toolyard.transport.base import Delivery
 from toolyard_executors import lifecycle
 from toolyard_executors.executor import Executor
 from toolyard_executors.outputs import Check, output_check
+from toolyard_executors.progress import Progress
 
 _TOOLS_KEPT: Final = 1024
 
@@ -80,6 +82,8 @@ class Life:
         started_at: when its attempt started; None where none did. ``announcement``: others are told so while it runs.
         limit: the time limit of what runs; None where nothing runs. ``timer``: what is told of it next.
         over: set when everything is done; ``told`` says whether that was confirmed.
+        progress: what its tool says of it, once it does. ``said``: events that were told while it ran.
+        span: of this delivery, where its trace is recorded. From then on ``message`` has its context.
     """
 
     message: CallMessage
@@ -108,6 +112,9 @@ class Life:
         self.task: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
         self.told = False
+        self.progress: Progress | None = None
+        self.said = 0
+        self.span: Span | None = None
 
     @property
     def key(self) -> Key:
@@ -165,6 +172,7 @@ class Life:
         error: ErrorInfo | None = None,
         result: Result | None = None,
         report: Report | None = None,
+        authorization: Authorization | None = None,
     ) -> None:
         """It ended, with or without an attempt."""
         self.decided = True
@@ -180,5 +188,7 @@ class Life:
             result=result,
             error=error,
             report=report,
+            authorization=authorization,
             grant=self.grant,
+            waived=self.message.waived,
         )

@@ -1,109 +1,77 @@
-"""What a worker counts, as Prometheus text: by pool and tool, never by user. Written to by `runtime`."""
+"""What a worker counts: by pool and tool, never by user. Written to by `runtime` and its parts."""
 
-import bisect
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from toolyard.contracts.calls import Call
 from toolyard.contracts.events import End, end_state
+from toolyard.telemetry import catalogue
+from toolyard.telemetry.metrics import OTHERS, Board, Reading, Told
 
-#: Upper bounds of the buckets, in seconds.
-BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 #: Tools that are told apart; further ones are counted together, so that a worker's memory is bounded.
 TOOLS_TOLD: Final = 500
-_OTHERS: Final = "others"
-
-
-class Histogram:
-    """How long something took, in buckets."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
-        self._sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one."""
-        self._counts[bisect.bisect_left(BUCKETS, seconds)] += 1
-        self._sum += seconds
-
-    def lines(self, name: str, labels: str) -> Iterator[str]:
-        """The lines of one set of labels."""
-        total = 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._counts, strict=True):
-            total += count
-            yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
-        yield f"{name}_sum{{{labels}}} {self._sum:.6f}"
-        yield f"{name}_count{{{labels}}} {total}"
+#: Circuits whose breakers are not closed that are told apart, and what their states are as numbers.
+CIRCUITS_TOLD: Final = 100
+_STATES: Final = {"half_open": 1, "open": 2}
 
 
 class Metrics:
-    """The numbers of one worker process. They are counted by plain tuples and written out when somebody looks."""
+    """The numbers of one worker process, in a board of its own where none is given."""
 
-    def __init__(self) -> None:
-        self._ended: Counter[tuple[str, ...]] = Counter()
-        self._failed: Counter[tuple[str, ...]] = Counter()
-        self._quarantined: Counter[tuple[str, ...]] = Counter()
-        self._took: defaultdict[tuple[str, ...], Histogram] = defaultdict(Histogram)
-        self._waited: defaultdict[tuple[str, ...], Histogram] = defaultdict(Histogram)
-        self._answers: Counter[tuple[str, ...]] = Counter()
-        self._asked: defaultdict[tuple[str, ...], Histogram] = defaultdict(Histogram)
-        self._tools: set[tuple[str, str]] = set()
+    def __init__(self, board: Board | None = None) -> None:
+        self.board = board = board or Board()
+        self._ended = board.counter(catalogue.EXECUTIONS)
+        self._failed = board.counter(catalogue.FAILURES)
+        self._quarantined = board.counter(catalogue.WORKER_QUARANTINED)
+        self._took = board.histogram(catalogue.RUN_SECONDS)
+        self._waited = board.histogram(catalogue.QUEUE_SECONDS)
+        self._answers = board.counter(catalogue.CLAIMS)
+        self._asked = board.histogram(catalogue.CLAIM_SECONDS)
+        self._moved = board.counter(catalogue.BREAKER_MOVES)
+        self._turned_away = board.counter(catalogue.CIRCUIT_OPEN)
+        self._untold = board.counter(catalogue.BREAKER_UNTOLD)
+        self._tools = Told(TOOLS_TOLD)
 
     def quarantined(self, pool: str) -> None:
         """A message was none of ours."""
-        self._quarantined[(pool,)] += 1
+        self._quarantined.add(pool)
 
     def answered(self, pool: str, answer: str, seconds: float) -> None:
         """A claim was answered, or given up without an answer, after so many seconds."""
-        self._answers[pool, answer] += 1
-        self._asked[(pool,)].observe(seconds)
+        self._answers.add(pool, answer)
+        self._asked.observe(seconds, pool)
+
+    def breaker_moved(self, pool: str, to: str) -> None:
+        """A breaker changed its state, by itself or because another worker told so."""
+        self._moved.add(pool, to)
+
+    def breaker_untold(self, pool: str) -> None:
+        """How a breaker stands could not be told."""
+        self._untold.add(pool)
+
+    def circuit_open(self, pool: str) -> None:
+        """An attempt was not run, because its breaker let nothing through."""
+        self._turned_away.add(pool)
 
     def ended(self, call: Call, end: End) -> None:
         """An attempt ended, or a call did without one."""
-        pool, tool = call.pool, self._tool(call)
-        self._ended[pool, tool, end_state(end)] += 1
+        pool, tool = call.pool, self._tools.name(call.tool)
+        self._ended.add(pool, tool, end_state(end))
         if end.error is not None:
-            self._failed[pool, tool, end.error.code] += 1
+            self._failed.add(pool, tool, end.error.code)
         if end.started_at is not None:
-            self._took[pool, tool].observe(max(0.0, end.finished_at - end.started_at))
-            self._waited[(pool,)].observe(max(0.0, end.started_at - call.accepted_at))
+            self._took.observe(max(0.0, end.finished_at - end.started_at), pool, tool)
+            self._waited.observe(max(0.0, end.started_at - call.accepted_at), pool, tool)
 
-    def text(self, *, running: int, waiting: int, clock_offset: float = 0.0) -> str:
-        """All of it; ``waiting`` for the ledger's answer to a repeated claim, ``clock_offset`` as in `WorkerClock`."""
-        lines = ["# TYPE toolyard_worker_running gauge", f"toolyard_worker_running {running}"]
-        lines += ["# TYPE toolyard_worker_waiting gauge", f"toolyard_worker_waiting {waiting}"]
-        lines += ["# TYPE toolyard_worker_clock_offset_seconds gauge"]
-        lines += [f"toolyard_worker_clock_offset_seconds {clock_offset:.3f}"]
-        lines += _counter("tool_executions_total", ("pool", "tool", "state"), self._ended)
-        lines += _counter("tool_execution_failures_total", ("pool", "tool", "code"), self._failed)
-        lines += _counter("toolyard_worker_quarantined_total", ("pool",), self._quarantined)
-        lines += _counter("toolyard_claims_total", ("pool", "answer"), self._answers)
-        lines += _histogram("toolyard_claim_seconds", ("pool",), self._asked)
-        lines += _histogram("tool_execution_duration_seconds", ("pool", "tool"), self._took)
-        lines += _histogram("toolyard_queue_wait_seconds", ("pool",), self._waited)
-        return "\n".join([*lines, ""])
-
-    def _tool(self, call: Call) -> str:
-        key = call.pool, call.tool
-        if key not in self._tools:
-            if len(self._tools) >= TOOLS_TOLD:
-                return _OTHERS
-            self._tools.add(key)
-        return call.tool
+    def breakers(self, standing: Callable[[], Iterable[tuple[str, str, str]]]) -> None:
+        """Show pool, circuit and state of the breakers that are not closed."""
+        self.board.watch(lambda: _worst(standing()), catalogue.BREAKER_STATE)
 
 
-def _counter(name: str, labels: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
-    yield f"# TYPE {name} counter"
-    for values, count in counts.items():
-        yield f"{name}{{{_labels(labels, values)}}} {count}"
-
-
-def _histogram(name: str, labels: tuple[str, ...], kept: Mapping[tuple[str, ...], Histogram]) -> Iterator[str]:
-    yield f"# TYPE {name} histogram"
-    for values, histogram in kept.items():
-        yield from histogram.lines(name, _labels(labels, values))
-
-
-def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    return ",".join(f'{name}="{value}"' for name, value in zip(names, values, strict=True))
+def _worst(breakers: Iterable[tuple[str, str, str]]) -> Iterator[Reading]:
+    """How each pool's circuits stand, whichever org they are of; as many as are told apart."""
+    found: dict[tuple[str, ...], int] = {}
+    for pool, circuit, state in breakers:
+        key = pool, circuit if (pool, circuit) in found or len(found) < CIRCUITS_TOLD else OTHERS
+        found[key] = max(_STATES.get(state, 0), found.get(key, 0))
+    return (Reading(catalogue.BREAKER_STATE, values, state) for values, state in found.items())

@@ -5,9 +5,10 @@ from collections import deque
 from typing import Final
 
 #: Calls that one process runs at a time in a pool, if nobody says otherwise: most wait for an upstream. Those that
-#: compute have a process of their own each, and share the cores and the memory of one machine.
+#: compute have a process of their own each, and share the cores and the memory of one machine; those of Arcade share
+#: what its plan allows.
 CONCURRENCY: Final = 256
-_OF_POOL: Final = {"sandbox": 8}
+_OF_POOL: Final = {"sandbox": 8, "arcade": 64}
 
 
 def places_of(pool: str, asked: int | None = None) -> int:

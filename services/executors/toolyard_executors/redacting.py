@@ -3,7 +3,21 @@
 import msgspec
 
 from toolyard.contracts.calls import ErrorInfo, Report, Result
+from toolyard.contracts.codec import encode_json
 from toolyard.security.redaction import Redactor
+from toolyard_executors.executor import Finished, failed
+
+
+def asking_safely(redactor: Redactor, finished: Finished) -> Finished:
+    """The same, unless what a user is to be asked holds a secret: such a link leads nowhere without it."""
+    if not redactor or finished.authorization is None:
+        return finished
+    told = encode_json(finished.authorization).decode()
+    if redactor.text(told) == told:
+        return finished
+    return failed(
+        "upstream_error", "the link at which the user would consent holds a secret; nobody is told it", "none"
+    )
 
 
 def redacted_result(redactor: Redactor, result: Result | None) -> Result | None:

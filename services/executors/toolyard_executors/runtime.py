@@ -5,29 +5,36 @@ takes the same `Life`; the first one that decides how it ends is the last one be
 """
 
 import asyncio
-from functools import cached_property
-from typing import Final
+from functools import cached_property, partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from toolyard.clock import Clock
 from toolyard.contracts.calls import Phase, error_info
 from toolyard.contracts.control import Cancel
-from toolyard.states import Effect, State
+from toolyard.states import State
+from toolyard.telemetry import logs, spans
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard_executors import traced, trail
+from toolyard_executors.breaker import USUAL, Policy
 from toolyard_executors.cancellation import Cancellations, concerns
+from toolyard_executors.circuits import Circuits
 from toolyard_executors.claims import Claims
 from toolyard_executors.context import Attempt, GetSecret
+from toolyard_executors.defects import defect, effect_of, without_secrets
 from toolyard_executors.entrance import Entrance
-from toolyard_executors.executor import Executor, Finished, failed
+from toolyard_executors.executor import Executor, Finished
+from toolyard_executors.faults import fault_of_provider, fault_of_silence
 from toolyard_executors.judgement import Judge
 from toolyard_executors.life import Key, KnownTools, Life
 from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import CONCURRENCY, Slots
-from toolyard_executors.redacting import redacted_error, redacted_report, redacted_result
+from toolyard_executors.progress import Progress, Said
+from toolyard_executors.redacting import asking_safely, redacted_error, redacted_report, redacted_result
 from toolyard_executors.secrets import Secrets, SecretsRefused, SecretsUnavailable, StoredSecrets
 from toolyard_executors.telling import Teller
 
@@ -37,6 +44,13 @@ TOLD_AFTER: Final = 0.25
 SOFT_TIMEOUT: Final = 0.8
 
 log = logger("runtime")
+
+
+class _Limit(NamedTuple):
+    """The time of an attempt, and whose it is: its own, or what is left of its call's."""
+
+    seconds: float
+    phase: Phase
 
 
 class Runtime:
@@ -49,6 +63,7 @@ class Runtime:
         lane: the lane of one of this process.
         concurrency: attempts that run at a time.
         metrics: where it counts.
+        breaker: when the breakers of its circuits open; None for none.
     """
 
     def __init__(
@@ -66,6 +81,7 @@ class Runtime:
         concurrency: int = CONCURRENCY,
         metrics: Metrics | None = None,
         stored: StoredSecrets | None = None,
+        breaker: Policy | None = USUAL,
     ) -> None:
         pool = executor.pool
         self._executor = executor
@@ -73,18 +89,18 @@ class Runtime:
         self._secrets = Secrets(get_secret, stored)
         self._clock = clock
         self._worker_id = worker_id
-        self.claims = Claims(
-            transport=transport,
+        seam: dict[str, Any] = {"transport": transport, "envelope": envelope, "clock": clock, "pool": pool}
+        self.claims = Claims(**seam, worker_id=worker_id, metrics=self._metrics)
+        self.circuits = Circuits(**seam, worker_id=worker_id, metrics=self._metrics, policy=breaker)
+        self._judge = Judge(
             envelope=envelope,
             pool=pool,
-            worker_id=worker_id,
+            tools=KnownTools(executor),
+            cancellations=cancellations,
+            pauses=pauses,
             clock=clock,
-            metrics=self._metrics,
         )
-        self._judge = Judge(
-            envelope=envelope, tools=KnownTools(executor), cancellations=cancellations, pauses=pauses, clock=clock
-        )
-        self._teller = Teller(transport=transport, envelope=envelope, clock=clock, pool=pool, claims=self.claims)
+        self._teller = Teller(**seam, claims=self.claims)
         self._slots, self._lane = Slots(concurrency), lane or Slots(1)
         self._entrance = Entrance(slots=self._slots, lane=self._lane, claims=self.claims, teller=self._teller)
         self._lives: set[Life] = set()
@@ -98,24 +114,31 @@ class Runtime:
         self._judge.verify(life)
         if life.decided:
             await self._quarantine(life)
-        elif (before := self._came_before(life)) is not None:
+            return
+        traced.begin(life)
+        if (before := self._came_before(life)) is not None:
             await self._join(before, life)
         else:
             await self._live(life)
+        traced.over(life)
 
     async def _live(self, life: Life) -> None:
         self._hold(life)
+        trail.taken(life)
         try:
             if not self._entrance.take(life):
                 await self._entrance.wait(life, alone=life.message.alone)
             if not life.decided and self._judge.needs_claim(life):
                 await self._entrance.claim(life)
             self._judge.judge(life)
+            trail.admitted(life)
             if not life.decided:
                 await self._execute(life)
             self._entrance.leave(life)
             self._count(life)
+            trail.ended(life)
             await self._teller.tell(life)
+            trail.told(life)
         finally:
             self._let_go(life)
 
@@ -125,6 +148,10 @@ class Runtime:
         for life in list(self._lives):
             if concerns(cancel, life.message.call):
                 life.cancel()
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self.claims.beat(self._executor.standing().isolation)
 
     @property
     def running(self) -> int:
@@ -150,11 +177,29 @@ class Runtime:
 
     # ---- the run --------------------------------------------------------------------------------
     async def _execute(self, life: Life) -> None:
-        """Run the kind within its time, and make an outcome of what it says."""
+        """Run the kind, unless its provider is left alone for a while."""
+        values: dict[str, str] = {}
+        attempt, limit = self._attempt(life, values)
+        circuit = self._executor.circuit(attempt)
+        trail.starts(life, limit.seconds, circuit)
+        passage = self.circuits.enter(life.message.call.org, circuit)
+        if isinstance(passage, Finished):
+            self._end_as_told(life, attempt, limit.phase, passage)
+            return
+        fault: bool | None = None
+        span = attempt.span = spans.execute(attempt.call, attempt.number)
+        attempt.call = spans.within(span, attempt.call)
+        try:
+            fault = await self._run_within(limit, life, attempt, values)
+        finally:
+            passage.over(failed=fault)
+            if span is not None:
+                traced.executed(span, life, attempt)
+
+    def _attempt(self, life: Life, values: dict[str, str]) -> tuple[Attempt, _Limit]:
+        """The attempt, and its time."""
         call, begun = life.message.call, self._clock.monotonic()
         seconds = min(call.timeout, life.remaining - (begun - life.received))
-        phase: Phase = "attempt" if call.timeout <= seconds else "deadline"
-        values: dict[str, str] = {}
         attempt = Attempt(
             call=call,
             tool=life.known.tool,
@@ -164,22 +209,42 @@ class Runtime:
             clock=self._clock,
             get_secret=self._secrets.lookup(values),
         )
+        return attempt, _Limit(seconds, "attempt" if call.timeout <= seconds else "deadline")
+
+    async def _run_within(self, limit: _Limit, life: Life, attempt: Attempt, values: dict[str, str]) -> bool | None:
+        """Make an outcome of what the kind says; whether its provider failed, as far as that can be said."""
+        (seconds, phase), fault = limit, None
         life.started_at = self._clock.now()
         life.timer = self._loop.call_later(TOLD_AFTER, self._still_runs, life, seconds)
+        attempt.hear = partial(self._say_progress, life, attempt)
         try:
             async with asyncio.timeout(seconds) as life.limit:
                 if life.known.secrets:
                     values.update(await self._secrets.needed(life, seconds))
+                fault = fault_of_silence(seconds, phase)
                 finished = await self._run_kind(attempt)
         except (SecretsUnavailable, SecretsRefused) as error:
-            self._end_as_told(life, attempt, phase, _without_secrets(error))
+            self._end_as_told(life, attempt, phase, without_secrets(error))
         except TimeoutError:
             self._end_early(life, attempt, phase, seconds)
+            return None if life.cancelled else fault
         else:
             self._end_as_told(life, attempt, phase, finished)
+            return fault_of_provider(finished, fault)
         finally:
             life.limit = None
             life.timer.cancel()
+            if life.progress is not None:
+                life.progress.close()
+        return None
+
+    def _say_progress(self, life: Life, attempt: Attempt, said: Said) -> None:
+        """What comes when the attempt is over is not told any more."""
+        if life.limit is None:
+            return
+        if life.progress is None:
+            life.progress = Progress(partial(self._teller.progress, life, attempt))
+        life.progress.say(said)
 
     def _still_runs(self, life: Life, seconds: float) -> None:
         """Tell that it runs, and later that its time is mostly over."""
@@ -192,26 +257,26 @@ class Runtime:
         try:
             return await self._executor.run(attempt)
         except Exception as error:  # noqa: BLE001 - a defect of one call must not hurt its neighbours
-            call = attempt.call
-            log.error(  # noqa: TRY400 - a trace with its values could hold a secret
-                "a defect in an executor",
-                call_id=call.call_id,
-                tool=call.tool,
-                error=type(error).__name__,
-                trace=_trace(error),
-            )
-            return failed("internal", f"a defect in the executor ({type(error).__name__})", _effect(attempt))
+            return defect("a defect in an executor", error, attempt, effect_of(attempt))
 
     def _end_early(self, life: Life, attempt: Attempt, phase: Phase, seconds: float) -> None:
         now = self._clock.now()
         if life.cancelled:
-            life.end("cancelled", _effect(attempt), now=now, error=error_info("cancelled", "stopped while it ran"))
+            life.end("cancelled", effect_of(attempt), now=now, error=error_info("cancelled", "stopped while it ran"))
         else:
             error = error_info("timed_out", f"it did not end within {seconds:g} s", phase=phase)
-            life.end("timed_out", _effect(attempt), now=now, error=error)
+            life.end("timed_out", effect_of(attempt), now=now, error=error)
 
     def _end_as_told(self, life: Life, attempt: Attempt, phase: Phase, finished: Finished) -> None:
+        """A defect where an answer is looked at must not have the broker give the call to the next worker."""
+        try:
+            self._end(life, attempt, phase, finished)
+        except Exception as error:  # noqa: BLE001
+            self._end(life, attempt, phase, defect("a defect at an answer", error, attempt, finished.effect))
+
+    def _end(self, life: Life, attempt: Attempt, phase: Phase, finished: Finished) -> None:
         now, redactor = self._clock.now(), attempt.redactor
+        finished = asking_safely(redactor, finished)
         report, error = redacted_report(redactor, finished.report), finished.error
         if error is None and finished.result is not None:
             error = life.known.check(finished.result, redactor)
@@ -222,7 +287,14 @@ class Runtime:
         state: State = "failed"
         if error.code == "timed_out":  # a kind that keeps its time itself; whose time it was, it may leave to us
             state, error = "timed_out", msgspec.structs.replace(error, phase=error.phase or phase)
-        life.end(state, finished.effect, now=now, error=redacted_error(redactor, error), report=report)
+        life.end(
+            state,
+            finished.effect,
+            now=now,
+            error=redacted_error(redactor, error),
+            report=report,
+            authorization=finished.authorization,
+        )
 
     async def _quarantine(self, life: Life) -> None:
         self._count(life)
@@ -251,7 +323,7 @@ class Runtime:
             life.outcome = msgspec.structs.replace(before.outcome, gateway=call.gateway)
             await self._teller.tell(life)
         else:  # an end of its own would end the first call too; its gateway finds what became of the id in the ledger
-            log.warning("another call under the same id was not run", call_id=call.call_id, gateway=call.gateway)
+            log.warning("another call under the same id was not run", **logs.of(call), gateway=call.gateway)
             life.delivery.ack()
 
     def _hold(self, life: Life) -> None:
@@ -275,24 +347,3 @@ class Runtime:
         life.over.set()
         if not self._lives:
             self._idle.set()
-
-
-def _without_secrets(error: SecretsUnavailable | SecretsRefused) -> Finished:
-    """The end of an attempt that could not begin for want of its secrets."""
-    retryable = isinstance(error, SecretsUnavailable)
-    return failed(error.code, f"the tool's secrets could not be had: {error}", "none", retryable=retryable)
-
-
-def _effect(attempt: Attempt) -> Effect:
-    """What the world may have seen of an attempt that did not end by itself."""
-    return "unknown" if attempt.touched else "none"
-
-
-def _trace(error: BaseException) -> str:
-    """Where it happened: files, lines and names, no values."""
-    lines, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        lines.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_qualname}")
-        trace = trace.tb_next
-    return " < ".join(reversed(lines[-12:]))

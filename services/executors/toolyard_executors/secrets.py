@@ -103,6 +103,7 @@ class StoredSecrets:
         self._asking: dict[_Key, _Asking] = {}
         self._asked: dict[str, _Asking] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def get(self, life: Life, names: tuple[str, ...]) -> Values:
         """The values of these secrets, for this call; a name without a value is left out.
@@ -116,12 +117,14 @@ class StoredSecrets:
         while True:
             if (kept := self._kept.get(key)) is not None:
                 return kept.values
+            if self._closed:
+                raise SecretsUnavailable("the worker stops")
             asking = self._asking.get(key) or self._begin(key, life)
             try:
                 return await asyncio.shield(asking.answer)
-            except SecretsRefused:
+            except (SecretsRefused, SecretsUnavailable):
                 if asking.call_id == call.call_id:
-                    raise  # else it was another call's fault, and ours is asked for
+                    raise  # else it was another call's fault, or its patience, and we ask for ours
 
     def answered(self, told: SecretsTold) -> None:
         """An answer came; one that nobody waits for is an answer to a repeat."""
@@ -137,6 +140,7 @@ class StoredSecrets:
 
     def close(self) -> None:
         """Forget everything, and wait for nothing any more."""
+        self._closed = True
         for key in list(self._kept):
             self._drop(key)
         for task in self._tasks:

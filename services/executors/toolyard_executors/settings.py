@@ -4,10 +4,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from toolyard.arcade_names import ARCADE_URL
+from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
 from toolyard.security.egress import AllowList
 from toolyard.security.signing import Keyring
-from toolyard.settings import keyring, number, one_of, path, port, read, setting, text, transport_url, unsafe
+from toolyard.settings import (
+    keyring,
+    number,
+    one_of,
+    path,
+    port,
+    read,
+    service_url,
+    setting,
+    text,
+    transport_url,
+    unfit_for_pool,
+    unsafe,
+)
+from toolyard_executors.breaker import USUAL, Policy
 from toolyard_executors.places import places_of
 
 #: Calls of one process. A dramatiq worker's prefetch, and the connections to upstreams that may be open.
@@ -29,16 +45,24 @@ class WorkerSettings:
     host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
     port: int | None = setting("TOOLYARD_PORT", port, None)
     egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
+    nango_url: str = setting("TOOLYARD_NANGO_URL", service_url, NANGO_URL)
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secrets_key_given: bool = setting("TOOLYARD_SECRETS_KEY", bool, False)
     secrets_dir: Path | None = setting("TOOLYARD_SECRETS_DIR", path, None)
+    arcade_url: str = setting("TOOLYARD_ARCADE_URL", service_url, ARCADE_URL)
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
     sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(_LEAST_MEMORY, _MOST_MEMORY), _MEMORY)
+    breaker: str = setting("TOOLYARD_BREAKER", one_of("on", "off"), "on")
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
     log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
+
+    @property
+    def breaker_policy(self) -> Policy | None:
+        """When a provider that fails is left alone; None for never."""
+        return USUAL if self.breaker == "on" else None
 
     def places(self, pool: str) -> int:
         """Calls that run at a time in this pool."""
@@ -62,12 +86,16 @@ def check(settings: WorkerSettings, pool: str) -> None:
     Raises:
         SettingsError: names all of it.
     """
-    problems = _unsafe(settings) if settings.profile == "production" else []
+    production = settings.profile == "production"
+    problems = _unsafe(settings) if production else []
+    problems += unfit_for_pool(settings.signing_keys, pool, production=production)
     if pool == "sandbox" and settings.places(pool) > _MOST_PROCESSES:
         problems.append(
             f"TOOLYARD_CONCURRENCY: {settings.concurrency} are too many for the pool sandbox, where each call has a "
             f"process of its own; at most {_MOST_PROCESSES}, and {places_of(pool)} if unset"
         )
+    if pool == "arcade" and production and settings.arcade_url.startswith("http:"):
+        problems.append("TOOLYARD_ARCADE_URL is plain http: the keys of all orgs would go there in the clear")
     if settings.secrets_dir is not None and not settings.secrets_dir.is_dir():
         problems.append(f"TOOLYARD_SECRETS_DIR: there is no folder {settings.secrets_dir}")
     if problems:

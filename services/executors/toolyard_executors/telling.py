@@ -12,12 +12,14 @@ from toolyard.clock import Clock
 from toolyard.contracts import codec
 from toolyard.errors import TransportError
 from toolyard.telemetry.logs import logger
-from toolyard.transport.base import Transport
+from toolyard.transport.base import Message, Transport
 from toolyard.transport.bundles import Bundles
 from toolyard.transport.envelope import Envelope
-from toolyard_executors import lifecycle
+from toolyard_executors import lifecycle, traced
 from toolyard_executors.claims import Claims
+from toolyard_executors.context import Attempt
 from toolyard_executors.life import Life
+from toolyard_executors.progress import Said
 from toolyard_executors.sending import send
 
 #: Seconds between two tries to publish one message: the first pause and the longest.
@@ -48,9 +50,19 @@ class Teller:
 
     def soft_timeout(self, life: Life, ends_at: float) -> None:
         """Tell that an attempt has used most of its time. Nobody waits for that either."""
-        now = self._clock.now()
-        event = lifecycle.soft_timeout(life.message.call, life.number, worker=life.worker, now=now, ends_at=ends_at)
+        call, now = life.message.call, self._clock.now()
+        event = lifecycle.soft_timeout(call, life.number, life.said, worker=life.worker, now=now, ends_at=ends_at)
+        life.said += 1
         send(self._transport, self._envelope.event(event))
+
+    def progress(self, life: Life, attempt: Attempt, said: Said) -> None:
+        """Tell how far an attempt has come. Nobody waits for that, and it may be lost."""
+        if said.message is not None:
+            said = said._replace(message=attempt.redactor.text(said.message))
+        now = self._clock.now()
+        event = lifecycle.progress(life.message.call, life.number, life.said, said, worker=life.worker, now=now)
+        life.said += 1
+        send(self._transport, self._envelope.progress(event))
 
     async def tell(self, life: Life) -> None:
         """Publish what is to be told, and settle the delivery when that is confirmed."""
@@ -62,11 +74,13 @@ class Teller:
             message = self._envelope.quarantined(life.delivery, life.quarantine, pool=self._pool)
             told = await self._publish(life, partial(self._transport.publish, message))
         if told and life.outcome is not None:
-            encoded = codec.encode(life.outcome)
-            told = await self._publish(life, partial(self._bundles.publish, life.outcome, encoded))
+            outcome, span = traced.sending(life.outcome)
+            encoded = codec.encode(outcome)
+            told = await self._publish(life, partial(self._bundles.publish, outcome, encoded))
+            if span is not None:
+                span.end("" if told else "unavailable")
         elif told and life.parked is not None:
-            message = self._envelope.event(life.parked)
-            told = await self._publish(life, partial(self._transport.publish, message))
+            told = await self._publish(life, partial(self._send, partial(self._envelope.event, life.parked)))
         elif told and life.settle == "release":
             told = await self.give_back(life)
         life.told = told
@@ -80,8 +94,12 @@ class Teller:
         if life.grant is None:
             return True
         released = self._claims.released(life, life.grant)
-        message = self._envelope.control(released, pool=self._pool, org=life.message.call.org)
-        return await self._publish(life, partial(self._transport.publish, message))
+        seal = partial(self._envelope.control, released, pool=self._pool, org=life.message.call.org)
+        return await self._publish(life, partial(self._send, seal))
+
+    def _send(self, seal: Callable[[], Message]) -> Awaitable[None]:
+        """Publish under a new id: one that came twice would look like a message that somebody plays again."""
+        return self._transport.publish(seal())
 
     async def _publish(self, life: Life, publish: Callable[[], Awaitable[None]]) -> bool:
         """Publish until it is confirmed; False where somebody else gets the delivery and will have to."""

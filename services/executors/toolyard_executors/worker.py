@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from toolyard.errors import ToolyardError
+from toolyard.telemetry import catalogue
 from toolyard.telemetry.health import Verdict
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Board
 from toolyard.transport import topology
-from toolyard.transport.base import Subscription, Transport
+from toolyard.transport.base import Delivery, Subscription, Transport
 from toolyard.transport.envelope import Envelope
 from toolyard_executors.attendance import Attendance
+from toolyard_executors.breaker import USUAL, Policy
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.clock import WorkerClock
 from toolyard_executors.executor import Executor
@@ -25,6 +28,7 @@ from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import Slots, places_of, window
 from toolyard_executors.runtime import Runtime
 from toolyard_executors.secrets import StoredSecrets
+from toolyard_executors.sending import send
 
 #: Unsettled messages of the worker's own queue.
 _OWN_PREFETCH: Final = 256
@@ -72,6 +76,8 @@ class Worker:
         worker_id: tells this process from all others; a part of its own queue's name.
         clock: the executors' too, where they judge absolute times.
         concurrency: calls that run at a time, in each pool; None for what is usual in that pool.
+        breaker: when a provider that fails is left alone; None for never.
+        board: where its numbers are shown; one of its own where none is given.
     """
 
     def __init__(
@@ -84,11 +90,14 @@ class Worker:
         worker_id: str,
         clock: WorkerClock | None = None,
         concurrency: int | None = None,
+        breaker: Policy | None = USUAL,
+        board: Board | None = None,
     ) -> None:
         self._transport = transport
+        self._envelope = envelope
         self._worker_id = worker_id
         self._clock = clock = clock or WorkerClock()
-        self._metrics = Metrics()
+        self._metrics = Metrics(board)
         self._pauses = Pauses()
         self._changed = asyncio.Event()
         self._own: list[Subscription] = []
@@ -111,6 +120,7 @@ class Worker:
                     lane=lane,
                     concurrency=(places := places_of(executor.pool, concurrency)),
                     metrics=self._metrics,
+                    breaker=breaker,
                 ),
                 places,
             )
@@ -125,15 +135,18 @@ class Worker:
             pauses=self._pauses,
             changed=self._changed.set,
             told=self._stored.answered,
+            put_away=self._put_away,
         )
         self._attendance = Attendance(
             **every,
             worker_id=worker_id,
             pools=[pool.name for pool in self._pools],
-            claims=[runtime.claims for runtime in runtimes],
+            beats=[runtime.beat for runtime in runtimes],
+            circuits=[runtime.circuits for runtime in runtimes],
             pauses=self._pauses,
             hears=lambda: all(own.active for own in self._own),
         )
+        self._show()
 
     async def open(self) -> None:
         """Get the kinds ready. `start` does it too; who does it before knows earlier that one of them cannot.
@@ -191,10 +204,17 @@ class Worker:
         """How many calls are under way."""
         return sum(pool.runtime.running for pool in self._pools)
 
-    def metrics(self) -> str:
-        """The worker's numbers, as Prometheus reads them."""
-        own = self._metrics.text(running=self.running, waiting=self._waiting, clock_offset=self._clock.offset)
-        return own + "".join(f"{line}\n" for pool in self._pools for line in pool.executor.standing().metrics)
+    @property
+    def board(self) -> Board:
+        """The worker's numbers."""
+        return self._metrics.board
+
+    def _show(self) -> None:
+        self.board.ask(catalogue.RUNNING, lambda: self.running)
+        self.board.ask(catalogue.CLAIMS_WAITING, lambda: self._waiting)
+        self.board.ask(catalogue.CLOCK_OFFSET, lambda: round(self._clock.offset, 3))
+        self._metrics.breakers(lambda: (each for pool in self._pools for each in pool.runtime.circuits.standing()))
+        self.board.watch(lambda: (each for pool in self._pools for each in pool.executor.standing().metrics))
 
     @property
     def details(self) -> dict[str, object]:
@@ -241,6 +261,11 @@ class Worker:
     @property
     def _waiting(self) -> int:
         return sum(pool.runtime.claims.waiting for pool in self._pools)
+
+    def _put_away(self, delivery: Delivery, reason: str) -> None:
+        """Quarantine a message of our own queue that is not believed."""
+        pool = self._pools[0].name
+        send(self._transport, self._envelope.quarantined(delivery, reason, pool=pool))
 
     async def _follow(self) -> None:
         """Take the calls of the pools that are not paused, from the moment when that is known."""

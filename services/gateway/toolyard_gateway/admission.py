@@ -13,11 +13,14 @@ import msgspec
 from toolyard import ids
 from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION, Call, CallMessage
+from toolyard.contracts.tools import fallback_pool
 from toolyard.errors import FieldError, FieldsRefused, Refused
-from toolyard.telemetry import tracing
+from toolyard.telemetry import logs, spans, tracing
+from toolyard.telemetry.levels import LEVELS
+from toolyard.transport import topology
 from toolyard_gateway.api import models
 from toolyard_gateway.correlation import Correlator
-from toolyard_gateway.fields import check_queue_timeout
+from toolyard_gateway.fields import check_queue_timeout, check_user
 from toolyard_gateway.one_at_a_time import OneAtATime
 from toolyard_gateway.pending import Answer, Pending
 from toolyard_gateway.position import LedgerWatch
@@ -37,6 +40,7 @@ UNCONFIRMED: Final = 5.0
 #: Seconds that a call may be put off.
 MAX_AHEAD: Final = 366 * 86_400.0
 
+log = logs.logger("admission")
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -47,6 +51,8 @@ class Asked:
     Attributes:
         version: the one asked for; ``None`` is the current one.
         key: the idempotency key.
+        delivery: where the asking may be delivered more than once, what shows that it is the same one; whoever asks has
+            not said it, so the key fields of the tool go before it.
         size: bytes of the request.
         not_before: a time; the deadline counts from it.
         within: seconds that the deadline may be away at most, whoever sets it; two requests do not differ by it.
@@ -68,8 +74,14 @@ class Asked:
     not_before: float | None = None
     within: float | None = None
     key: str | None = None
+    delivery: str | None = None
     traceparent: str | None = None
     test: bool = False
+
+    @property
+    def repeat(self) -> str | None:
+        """What makes another request the same call, before its tool is looked at."""
+        return self.delivery if self.key is None else self.key
 
     @property
     def body_hash(self) -> str:
@@ -104,7 +116,7 @@ class Admission:
     @property
     def shared(self) -> bool:
         """Whether another gateway may accept the same call at the same moment."""
-        return self.asked.key is not None or self.same is not None
+        return self.asked.repeat is not None or self.same is not None
 
     @property
     def settled(self) -> bool:
@@ -159,13 +171,16 @@ class Door:
             Refused: nothing was accepted; the code says why.
             StoreUnavailable: the store is away, and this call needs it.
         """
-        admission = Admission(asked, "" if asked.key is not None else ids.new_id(), asked.body_hash)
-        if asked.key is None:
-            await self._walk(admission, self.steps)
-            return await self._end(admission)
-        async with self._one_at_a_time.only((asked.principal.org, asked.key)):
-            await self._walk(admission, (*self.steps, *self.last_steps))
-        return admission
+        repeat = asked.repeat
+        admission = Admission(asked, "" if repeat is not None else ids.new_id(), asked.body_hash)
+        if repeat is None:
+            return await self._enter(admission)
+        async with self._one_at_a_time.only((asked.principal.org, repeat)):
+            return await self._enter(admission)
+
+    async def _enter(self, admission: Admission) -> Admission:
+        await self._walk(admission, self.steps)
+        return await self._end(admission)
 
     async def _end(self, admission: Admission) -> Admission:
         same = admission.same
@@ -178,6 +193,8 @@ class Door:
         for step in steps:
             if admission.settled:
                 break
+            if LEVELS.detail:
+                _tell(step, admission)
             await step(admission)
         return admission
 
@@ -185,10 +202,10 @@ class Door:
     async def recall(self, admission: Admission) -> None:
         """The same key was used before: the same request gets the same call, another one is refused."""
         asked = admission.asked
-        if asked.key is None:
+        if asked.repeat is None:
             return
         self.allow(asked)
-        self._found(admission, await self._recall.by_key(asked.principal.org, asked.key))
+        self._found(admission, await self._recall.by_key(asked.principal.org, asked.repeat))
         if admission.settled:
             _check_same(admission)
 
@@ -210,6 +227,7 @@ class Door:
         asked, tool = admission.asked, admission.resolved
         errors = argument_errors(tool.validator, asked.arguments, "arguments")
         errors += check_queue_timeout(asked.queue_timeout, _budget(admission))
+        errors += check_user(asked.user, needed=tool.needs_user)
         if errors:
             raise FieldsRefused(errors)
         missing = sorted(tool.needs_context - (asked.context or {}).keys())
@@ -259,12 +277,15 @@ class Door:
     async def publish(self, admission: Admission) -> None:
         """Hand the call over; from here on it is durable."""
         asked, tool = admission.asked, admission.resolved
-        call = self._call(admission)
+        context = tracing.accept(asked.traceparent)
+        span = spans.send(topology.CALLS, context)
+        call = self._call(admission, tracing.handed_on(span, context))
+        logs.about.set(call)
         pending = self._correlator.expect(call, asked.size, shared=admission.shared)
         left = call.deadline - call.accepted_at
         try:
             message = CallMessage(v=VERSION, call=call, tool=tool.pinned, budget=left)
-            await self._publisher.call(message, repeatable=admission.shared)
+            await self._publisher.call(message, repeatable=admission.shared, span=span)
         except BaseException as error:
             self._correlator.forget(pending)
             if isinstance(error, Refused) and error.extra.get("unconfirmed"):
@@ -278,7 +299,7 @@ class Door:
         """Check the role; raises `Refused` (permission_denied)."""
         asked.principal.require("test_tools" if asked.test else "call")
 
-    def _call(self, admission: Admission) -> Call:
+    def _call(self, admission: Admission, traceparent: str) -> Call:
         asked, spec = admission.asked, admission.resolved.spec
         now = self._clock.now()
         return Call(
@@ -302,13 +323,24 @@ class Door:
             conversation=asked.conversation,
             context=asked.context,
             test=asked.test,
-            traceparent=tracing.child(tracing.accept(asked.traceparent)),
+            traceparent=traceparent,
+            fallback=fallback_pool(spec),
         )
 
     def _note_unconfirmed(self, call_id: str) -> None:
         now = self._clock.monotonic()
         self._unconfirmed = {one: until for one, until in self._unconfirmed.items() if until > now}
         self._unconfirmed[call_id] = now + UNCONFIRMED
+
+
+def _tell(step: Step, admission: Admission) -> None:
+    """For whoever has set the level ``debug`` for this tool or org. No arguments: they are the caller's."""
+    asked = admission.asked
+    about: dict[str, Any] = {"org": asked.principal.org, "tool": asked.tool}
+    if admission.call_id:
+        about["call_id"] = admission.call_id
+    about |= logs.trace_of(asked.traceparent)
+    log.debug("a step of the admission", step=getattr(step, "__name__", ""), **about)
 
 
 def _budget(admission: Admission) -> float:
@@ -321,8 +353,9 @@ def _check_same(admission: Admission) -> None:
     known = admission.answer or admission.pending
     before = known.body_hash if isinstance(known, Answer) else known.call.body_hash if known else ""
     if before != admission.body_hash:
+        what = "message_id (or correlation_id)" if admission.asked.key is None else "Idempotency-Key"
         raise Refused(
             "idempotency_mismatch",
-            "This Idempotency-Key was used for another request; use a new key, or repeat the request as it was.",
+            f"This {what} was used for another request; use a new one, or repeat the request as it was.",
             extra={"call_id": admission.call_id},
         )

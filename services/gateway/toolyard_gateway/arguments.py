@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from toolyard.contracts.tools import Schema
-from toolyard_gateway.subschemas import applied_beside, applied_here
+from toolyard.subschemas import applied_beside, applied_here
 
 #: Stands for the value of a name that the arguments do not have.
 ABSENT: Final = object()

@@ -1,4 +1,4 @@
-"""The first step of the door: a presented API key becomes a principal, or is refused.
+"""The first step of the door: a presented API key, or a user of the broker, becomes a principal, or is refused.
 
 Called by every front. Keys are remembered for a short time, and longer while the store is away.
 """
@@ -21,14 +21,18 @@ WHILE_AWAY: Final = 300.0
 _REMEMBERED: Final = 10_000
 
 
+#: What somebody presents: a key, or the name of a user that the broker has checked.
+Presented = KeyText | str
+
+
 class Authenticator:
     """Knows who presents which key."""
 
     def __init__(self, store: StoreAccess, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._seen: OrderedDict[KeyText, tuple[Principal, float]] = OrderedDict()
-        self._asking: dict[KeyText, asyncio.Task[Principal | None]] = {}
+        self._seen: OrderedDict[Presented, tuple[Principal | None, float]] = OrderedDict()
+        self._asking: dict[Presented, asyncio.Task[Principal | None]] = {}
 
     async def authenticate(self, text: str) -> Principal:
         """The principal of a presented key.
@@ -37,16 +41,25 @@ class Authenticator:
             Refused: ``unauthenticated``: there is no such key, its secret is wrong, or it was revoked.
             StoreUnavailable: the store is away, and the key was not seen for a while.
         """
-        presented = read_key(text)
-        known, at = self._seen.get(presented, (None, -WHILE_AWAY))
-        age = self._clock.monotonic() - at
-        if age > FRESH:
-            known = await self._ask(presented, known, age)
+        known = await self._known(read_key(text))
         if known is None:
             raise Refused("unauthenticated", "There is no such API key, or it was revoked.")
         return known
 
-    async def _ask(self, presented: KeyText, known: Principal | None, age: float) -> Principal | None:
+    async def of_broker_user(self, user: str) -> Principal | None:
+        """Who a user of the broker, checked by the broker, stands for; ``None`` where no key says so.
+
+        Raises:
+            StoreUnavailable: the store is away, and the user was not seen for a while.
+        """
+        return await self._known(user)
+
+    async def _known(self, presented: Presented) -> Principal | None:
+        known, at = self._seen.get(presented, (None, -WHILE_AWAY))
+        age = self._clock.monotonic() - at
+        return await self._ask(presented, known, age) if age > FRESH else known
+
+    async def _ask(self, presented: Presented, known: Principal | None, age: float) -> Principal | None:
         """Ask the store, once for all who present the same key at this moment."""
         asking = self._asking.get(presented)
         if asking is None:
@@ -59,14 +72,18 @@ class Authenticator:
                 return known
             raise
 
-    async def _find(self, presented: KeyText) -> Principal | None:
-        found = _principal(await self._store.ask(self._store.keys.find, presented.key_id), presented)
+    async def _find(self, presented: Presented) -> Principal | None:
+        if isinstance(presented, str):
+            row = await self._store.ask(self._store.keys.of_broker_user, presented)
+            found = None if row is None else Principal(row.key_id, row.org, row.roles)
+        else:
+            found = _principal(await self._store.ask(self._store.keys.find, presented.key_id), presented)
         self._remember(presented, found)
         return found
 
-    def _remember(self, presented: KeyText, principal: Principal | None) -> None:
-        """Only who was let in is remembered, so that nobody can push them out with made-up keys."""
-        if principal is None:
+    def _remember(self, presented: Presented, principal: Principal | None) -> None:
+        """Of keys only those that were let in, so that nobody can push them out with made-up ones."""
+        if principal is None and not isinstance(presented, str):
             self._seen.pop(presented, None)
             return
         self._seen[presented] = (principal, self._clock.monotonic())
@@ -76,7 +93,8 @@ class Authenticator:
 
     def forget(self, key_id: str) -> None:
         """Trust no longer what was seen of this key: it was revoked here."""
-        for presented in [text for text in self._seen if text.key_id == key_id]:
+        of_it = [one for one, (known, _) in self._seen.items() if known is not None and known.key_id == key_id]
+        for presented in of_it:
             del self._seen[presented]
 
 

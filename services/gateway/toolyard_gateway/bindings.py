@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from toolyard.contracts.tools import POOLS, Binding, ToolSpec, pool_of
-from toolyard.errors import FieldError, FieldsRefused
+from toolyard.contracts.tools import Binding, ToolSpec, pool_of
+from toolyard.errors import FieldError
 from toolyard.security.egress import AllowList
-from toolyard_gateway import http_binding, lambda_binding, sandbox_binding
+from toolyard_gateway import arcade_binding, http_binding, lambda_binding, sandbox_binding
 from toolyard_gateway.api.tool_models import BindingModel
 
 
@@ -22,33 +22,24 @@ class _Kind:
     view: Callable[[Any], dict[str, Any]]
     check: Callable[[ToolSpec, Any, AllowList], list[FieldError]]
     needed_context: Callable[[ToolSpec, Any], frozenset[str]]
+    needs_user: Callable[[Any], bool]
 
 
 def _kind(module: Any) -> _Kind:
-    return _Kind(module.from_model, module.view, module.check, module.needed_context)
+    needs_user = getattr(module, "needs_user", lambda _: False)  # most act for nobody
+    return _Kind(module.from_model, module.view, module.check, module.needed_context, needs_user)
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
     "http": _kind(http_binding),
     "sandbox": _kind(sandbox_binding),
     "lambda": _kind(lambda_binding),
+    "arcade": _kind(arcade_binding),
 }
 #: The pools of these kinds.
 RUN: Final = tuple(_KINDS)
 #: Names that voice-assistant platforms use -> ours.
 OTHER_NAMES: Final = {"endpoint": "http", "python_function": "sandbox"}
-
-
-def check_type(binding: Any) -> None:
-    """Said first and alone: the other fields of a binding that nothing runs mean nothing.
-
-    Raises:
-        FieldsRefused: it is of a kind that this build knows, and does not run.
-    """
-    kind = binding.get("type") if isinstance(binding, dict) else None
-    if isinstance(kind, str) and kind in POOLS and kind not in RUN:
-        text = f"no pool of this build runs {kind!r}; it runs {', '.join(RUN)}"
-        raise FieldsRefused((FieldError("binding.type", text),))
 
 
 def from_model(model: BindingModel) -> Binding:
@@ -73,6 +64,15 @@ def check(spec: ToolSpec, allow: AllowList) -> list[FieldError]:
 
 
 def needed_context(spec: ToolSpec) -> frozenset[str]:
-    """The keys that a call's context must have: those that the tool lists, and those that its binding needs."""
-    kind = _KINDS.get(spec.pool)
-    return frozenset(spec.contexts) | (frozenset() if kind is None else kind.needed_context(spec, spec.binding))
+    """The keys that a call's context must have: those that the tool lists, and those that its bindings need."""
+    needed = frozenset(spec.contexts)
+    for way in spec.ways:
+        if (kind := _KINDS.get(way.pool)) is not None:
+            needed |= kind.needed_context(way, way.binding)
+    return needed
+
+
+def needs_user(spec: ToolSpec) -> bool:
+    """Whether a call of this tool must say on whose behalf it is."""
+    kinds = [(_KINDS.get(way.pool), way.binding) for way in spec.ways]
+    return any(kind is not None and kind.needs_user(binding) for kind, binding in kinds)

@@ -17,6 +17,8 @@ from toolyard.contracts.events import Claimed, Ending, Event, Parked, SoftTimeou
 from toolyard.contracts.events import Ended as EndedEvent
 from toolyard.errors import Refused, StoreUnavailable
 from toolyard.store.base import CallRow
+from toolyard.telemetry import logs
+from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard_gateway.pending import Answer, Ended, Pending
 
@@ -44,7 +46,7 @@ class Correlator:
     """Knows which calls of this gateway are open.
 
     Args:
-        look_up: those of these calls that have ended, by the store, in one query.
+        look_up: those of these calls that have ended or wait for their users, by the store, in one query.
         max_open: calls open at a time.
         max_bytes: what open calls may hold together.
     """
@@ -154,16 +156,35 @@ class Correlator:
         found.row = row
         return found
 
-    async def wait(self, pending: Pending, seconds: float) -> None:
-        """Until the call has ended, the time is over, or waiters are sent away because the gateway stops."""
+    async def wait(self, pending: Pending, seconds: float, *, for_user: bool = True) -> None:
+        """Until the call has ended, the time is over, or waiters are sent away because the gateway stops.
+
+        Args:
+            pending: the call.
+            seconds: how long, at most.
+            for_user: wait also while the call itself waits for its user.
+        """
+        if not for_user and pending.awaits_user and not pending.foreign:
+            await self._look_whether_it_went_on(pending)
         pending.waiting += 1
         try:
             if seconds > 0 and not pending.over.done() and not self._released.is_set():
-                await _ended_within(pending.over, seconds)
+                await _ended_within(pending, seconds, for_user=for_user)
         finally:
             pending.waiting -= 1
             self.leave(pending)
             self._left.set()
+
+    async def _look_whether_it_went_on(self, pending: Pending) -> None:
+        """Nobody tells us that a user has consented: what the ledger has neither ended nor waiting has gone on."""
+        try:
+            rows = await self._look_up([pending.call.call_id])
+        except StoreUnavailable:
+            return
+        for row in rows:
+            self._learn_from(row)
+        if not rows:
+            pending.go_on()
 
     async def all_left(self, within: float) -> None:
         """Until nobody waits any more, or the time is over."""
@@ -198,6 +219,11 @@ class Correlator:
         pending = self._open.get(event.call_id)
         if pending is None or event.body_hash != pending.call.body_hash or pending.answer is not None:
             return
+        if event.pool not in (pending.call.pool, pending.call.fallback):
+            log.warning(
+                "a worker speaks of another pool's call", security=True, pool=event.pool, **logs.of(pending.call)
+            )
+            return
         if isinstance(event, EndedEvent):
             self._on_end(pending, event)
         elif isinstance(event, Ending | Claimed):
@@ -213,6 +239,8 @@ class Correlator:
         if event.by != "scheduler" and self._only_a_report(pending, event):
             self._hold(pending)
             return
+        if LEVELS.detail:
+            log.debug("its end is here", **logs.of(event), end=type(event).__name__, by=event.by)
         pending.end(event)  # type: ignore[arg-type]  # every event that ends a call is one of the union `End`
         self._close(pending)
 
@@ -285,7 +313,7 @@ class Correlator:
         for pending in asked:
             pending.suspect = False
         for row in rows:
-            self._end_from(row)
+            self._learn_from(row)
 
     def _overdue(self, now: float) -> list[Pending]:
         """Those that have most likely ended first, then those that somebody waits for."""
@@ -301,10 +329,14 @@ class Correlator:
         if first < now + TURN:
             self._wake_in(max(SOON, first - now))
 
-    def _end_from(self, row: CallRow) -> None:
+    def _learn_from(self, row: CallRow) -> None:
         for calls in (self._open, self._foreign):
             pending = calls.get(row.call.call_id)
-            if pending is not None and pending.call.org == row.call.org:
+            if pending is None or pending.call.org != row.call.org:
+                continue
+            if row.finished_at is None:
+                pending.park_from(row)
+            else:
                 pending.end_from(row)
                 self._close(pending)
 
@@ -328,15 +360,18 @@ def _note(pending: Pending, event: Event) -> None:
         case SoftTimeout():
             pending.warn(event)
         case Withdrawn():
-            log.debug("withdrawn", call_id=event.call_id)
+            log.debug("withdrawn", **logs.of(event))
 
 
 def _overdue(pending: Pending, now: float) -> bool:
     return pending.watched and now >= pending.look_at - _EARLY
 
 
-async def _ended_within(over: "asyncio.Future[None]", seconds: float) -> None:
+async def _ended_within(pending: Pending, seconds: float, *, for_user: bool) -> None:
     """What ``asyncio.wait`` does for one future, at half its cost: every call comes this way."""
+    if not for_user and pending.awaits_user:
+        return
+    over = pending.over
     loop = over.get_loop()
     waiter: asyncio.Future[None] = loop.create_future()
 
@@ -345,9 +380,13 @@ async def _ended_within(over: "asyncio.Future[None]", seconds: float) -> None:
             waiter.set_result(None)
 
     over.add_done_callback(wake)
+    if not for_user:
+        pending.wakers.append(wake)
     timer = loop.call_later(seconds, wake)
     try:
         await waiter
     finally:
         timer.cancel()
         over.remove_done_callback(wake)
+        if not for_user:
+            pending.wakers.remove(wake)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from toolyard.contracts.codec import encode_json
-from toolyard.contracts.tools import Annotations, RetryPolicy, ToolSpec
+from toolyard.contracts.tools import Annotations, RetryPolicy, Telemetry, ToolSpec, fallback_pool
 from toolyard.errors import CODES, FieldError, FieldsRefused, Refused
 from toolyard.security.egress import AllowList
 from toolyard_gateway import bindings, fields
@@ -42,14 +42,13 @@ def read_definition(value: Any, *, allow: AllowList) -> ToolSpec:
     """
     _check_size(value)
     renamed = _renamed(value)
-    bindings.check_type(renamed.get("binding") if isinstance(renamed, dict) else None)
     definition = fields.read(ToolDefinition, renamed)
     problems = [*_check_name(definition.name), *check_schema(definition.parameters, "parameters")]
     if definition.output is not None:
         problems += check_schema(definition.output, "output", any_root=True)
     spec = _spec(definition)
     if not problems:
-        problems += [*bindings.check(spec, allow), *_check_key_fields(spec)]
+        problems += [*bindings.check(spec, allow), *_check_fallback(spec, allow), *_check_key_fields(spec)]
     problems += [*fields.check_queue_timeout(spec.queue_timeout, spec.deadline), *_check_retry_codes(spec.retry)]
     if problems:
         raise FieldsRefused(tuple(problems[: fields.MAX_NAMED]))
@@ -66,6 +65,18 @@ def _check_size(value: Any) -> None:
 
 def _check_name(name: str) -> list[FieldError]:
     return [FieldError("name", "holds __, which stands for a dot at LLM providers; write _")] if "__" in name else []
+
+
+def _check_fallback(spec: ToolSpec, allow: AllowList) -> Iterator[FieldError]:
+    if spec.fallback is None:
+        return
+    if fallback_pool(spec) == "sandbox":
+        text = "cannot be sandbox: a fallback is an http, lambda or arcade binding; make the sandbox the binding"
+        yield FieldError("fallback.type", text)
+        return
+    for path, message in bindings.check(spec.ways[-1], allow):
+        own = path.partition(".")[0] == "binding"
+        yield FieldError(f"fallback{path.removeprefix('binding')}" if own else path, message)
 
 
 def _check_retry_codes(retry: RetryPolicy) -> Iterator[FieldError]:
@@ -96,16 +107,20 @@ def _renamed(value: Any) -> Any:
         return value
     renamed = dict(value)
     _retry_attempts(renamed)
-    binding = renamed.get("binding")
-    if isinstance(binding, dict):
-        binding = _with_names(binding, _BINDING_NAMES, "binding")
-        if isinstance(kind := binding.get("type"), str):
-            binding["type"] = bindings.OTHER_NAMES.get(kind, kind)
-        for name, inner_names in _INNER_NAMES.items():
-            if isinstance(inner := binding.get(name), dict):
-                binding[name] = _with_names(inner, inner_names, f"binding.{name}")
-        renamed["binding"] = binding
+    for where in ("binding", "fallback"):
+        if isinstance(binding := renamed.get(where), dict):
+            renamed[where] = _renamed_binding(binding, where)
     return renamed
+
+
+def _renamed_binding(given: dict[str, Any], where: str) -> dict[str, Any]:
+    binding = _with_names(given, _BINDING_NAMES, where)
+    if isinstance(kind := binding.get("type"), str):
+        binding["type"] = bindings.OTHER_NAMES.get(kind, kind)
+    for name, inner_names in _INNER_NAMES.items():
+        if isinstance(inner := binding.get(name), dict):
+            binding[name] = _with_names(inner, inner_names, f"{where}.{name}")
+    return binding
 
 
 def _with_names(value: dict[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
@@ -152,6 +167,8 @@ def _spec(definition: ToolDefinition) -> ToolSpec:
         contexts=tuple(dict.fromkeys(definition.contexts)),
         toolkit=definition.toolkit,
         enabled=definition.enabled,
+        fallback=None if definition.fallback is None else bindings.from_model(definition.fallback),
+        telemetry=None if definition.telemetry is None else Telemetry(**definition.telemetry.model_dump()),
     )
 
 
@@ -185,6 +202,10 @@ def tool_view(spec: ToolSpec) -> dict[str, Any]:
         view["retry"] = {"max_attempts": spec.retry.max_attempts, **codes, "backoff": spec.retry.backoff}
     if spec.key_fields:
         view["key_fields"] = list(spec.key_fields)
+    if spec.telemetry is not None:
+        view["telemetry"] = {"arguments": spec.telemetry.arguments, "result": spec.telemetry.result}
+    if spec.fallback is not None:
+        view["fallback"] = bindings.view(spec.fallback)
     return view | {name: value for name in _SHOWN_WHERE_SET if (value := getattr(spec, name)) is not None}
 
 

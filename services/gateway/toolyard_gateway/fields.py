@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from toolyard import aws_names
+from toolyard import arcade_names, aws_names
 from toolyard.clock import from_rfc3339
+from toolyard.consent.nango_names import INTEGRATION
 from toolyard.errors import FieldError, FieldsRefused
 from toolyard_gateway.api.models import KEY, NAME, REFERENCE, TOOL
 from toolyard_gateway.api.tool_models import MODULE
@@ -54,11 +55,16 @@ _MEANT: Final = {
     KEY: "1 to 255 printable ASCII characters",
     NAME: "letters, digits, '_', '.' and '-', a letter first, 64 at most",
     TOOL: "a name, or name@version, as in weather@3",
+    INTEGRATION: "letters, digits and any of ~:.@_-, 100 at most",
     aws_names.REGION: "the name of a region, as in eu-central-1",
     aws_names.FUNCTION: "the name of a function or its ARN, as in price-list or "
     "arn:aws:lambda:eu-central-1:123456789012:function:price-list",
     aws_names.QUALIFIER: "a version or an alias, as in 7, live or $LATEST",
     aws_names.ROLE: "the ARN of a role, as in arn:aws:iam::123456789012:role/price-list",
+    arcade_names.TOOL: "the name of a toolkit and of its tool, as in Gmail.SendEmail",
+    arcade_names.VERSION: "the version of a toolkit, as in 1.2.3",
+    arcade_names.PROVIDER: "the name of a provider, as in google",
+    arcade_names.SCOPE: "a scope as its provider names it: 1 to 128 printable ASCII characters without blanks",
     aws_names.EXTERNAL_ID: "2 to 1024 letters, digits and _ + = , . @ : / -",
 }
 #: Characters; a longer one is not shown beside its meaning.
@@ -106,6 +112,13 @@ def check_queue_timeout(queue_timeout: float | None, deadline: float | None) -> 
         return ()
     text = f"is longer than the deadline, {deadline:g} s; make it shorter, or give a longer deadline"
     return (FieldError("queue_timeout", text),)
+
+
+def check_user(user: str | None, *, needed: bool) -> tuple[FieldError, ...]:
+    """What is wrong with a call of nobody, where the tool acts for somebody."""
+    if not needed or (user is not None and user.strip()):
+        return ()
+    return (FieldError("user", "is needed: the tool acts with that user's own authorization; say on whose behalf"),)
 
 
 def field_errors(

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
+from toolyard.consent.nango_names import SECRET
 from toolyard.contracts.tools import Authentication, HttpBinding, ResponseHandling, ToolSpec
 from toolyard.errors import FieldError
 from toolyard.http_template import RESERVED_HEADERS, compile_http
 from toolyard.security.egress import AllowList, EgressDenied, check_url
 from toolyard_gateway import destinations
-from toolyard_gateway.api.tool_models import HttpBindingModel
+from toolyard_gateway.api.tool_models import AuthenticationModel, HttpBindingModel
 from toolyard_gateway.filled_in import needed_keys, wrong_placeholders
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -37,26 +38,39 @@ def from_model(model: HttpBindingModel) -> HttpBinding:
         headers=model.headers,
         query=model.query,
         body=model.body,
-        authentication=Authentication(type=auth.type, secret=auth.secret, place=auth.place, name=auth.name),
+        authentication=_authentication_of(auth),
         response_handling=ResponseHandling(**handling.model_dump()),
         allowed_hosts=tuple(model.allowed_hosts),
     )
+
+
+def _authentication_of(said: AuthenticationModel) -> Authentication:
+    return Authentication(**said.model_dump())
 
 
 def view(binding: HttpBinding) -> dict[str, Any]:
     """The binding as the public surface shows it."""
     shown: dict[str, Any] = {"type": "http", "method": binding.method, "url": binding.url}
     auth, handling = binding.authentication, binding.response_handling
-    for name in ("headers", "query", "body"):
-        if (value := getattr(binding, name)) not in (None, {}):
+    for name in ("headers", "query"):
+        if value := getattr(binding, name):
             shown[name] = value
+    if binding.body is not None:  # an empty object is a body
+        shown["body"] = binding.body
     if auth.type != "none":
-        shown["authentication"] = {"type": auth.type, "secret": auth.secret}
-        shown["authentication"] |= {"in": auth.place, "name": auth.name} if auth.type == "api_key" else {}
+        shown["authentication"] = _authentication_view(auth)
     paths = {name: getattr(handling, name) for name in ("success_field", "message_field", "data_field")}
     if any(paths.values()):
         shown["response_handling"] = {name: path for name, path in paths.items() if path is not None}
     return shown | ({"allowed_hosts": list(binding.allowed_hosts)} if binding.allowed_hosts else {})
+
+
+def _authentication_view(auth: Authentication) -> dict[str, Any]:
+    if auth.type == "nango":
+        said = {name: getattr(auth, name) for name in ("integration", "connection", "mode")}
+        return {"type": "nango"} | {name: value for name, value in said.items() if value is not None}
+    key = {"in": auth.place, "name": auth.name} if auth.type == "api_key" else {}
+    return {"type": auth.type, "secret": auth.secret, **key}
 
 
 def check(spec: ToolSpec, binding: HttpBinding, allow: AllowList) -> list[FieldError]:
@@ -135,6 +149,10 @@ def _body(binding: HttpBinding) -> Iterator[FieldError]:
 
 def _authentication(binding: HttpBinding, secrets: tuple[str, ...]) -> Iterator[FieldError]:
     auth, path = binding.authentication, "binding.authentication"
+    if auth.type == "nango":
+        yield from _nango(auth)
+        return
+    yield from _of_nango(auth)
     if auth.type == "none":
         if auth.secret is not None or auth.name is not None:
             yield FieldError(f"{path}.type", "is none, and yet a secret or name is given; say how it is used")
@@ -151,10 +169,30 @@ def _authentication(binding: HttpBinding, secrets: tuple[str, ...]) -> Iterator[
         yield FieldError(f"{path}.name", "is not a header that can be set")
 
 
+def _of_nango(auth: Authentication) -> Iterator[FieldError]:
+    for name in ("integration", "connection", "mode"):
+        if getattr(auth, name) is not None:
+            yield FieldError(f"binding.authentication.{name}", "belongs to nango; leave it out")
+
+
+def _nango(auth: Authentication) -> Iterator[FieldError]:
+    path = "binding.authentication"
+    if auth.secret is not None:
+        yield FieldError(f"{path}.secret", f"is {SECRET} of the org by itself; leave it out")
+    if auth.name is not None or auth.place != "header":
+        yield FieldError(f"{path}.name" if auth.name is not None else f"{path}.in", "belongs to api_key; leave it out")
+
+
+def needs_user(binding: HttpBinding) -> bool:
+    """Whether a call must say on whose behalf it is: it signs in with the connection of its user."""
+    return binding.authentication.type == "nango" and binding.authentication.connection is None
+
+
 def _good_header(name: str) -> bool:
     return bool(_TOKEN.fullmatch(name)) and name.lower() not in _OURS
 
 
 def needed_context(spec: ToolSpec, binding: HttpBinding) -> frozenset[str]:
     """The keys that a call's context must have beside those that the tool lists: its placeholders name them."""
-    return needed_keys(spec, [binding.url, binding.headers, binding.query, binding.body])
+    filled = [binding.url, binding.headers, binding.query, binding.body, binding.authentication.connection]
+    return needed_keys(spec, filled)

@@ -1,18 +1,24 @@
-"""This gateway's own queue: answers to its calls, changed tools, the ledger's position. Opened, verified, handed on.
+"""This gateway's own queue: answers to its calls, changed tools, the ledger's position, how workers stand.
 
-Started by the app. What does not verify or decode is quarantined, and nothing is done with it.
+Opened, verified, handed on. Started by the app. What does not verify or decode is quarantined, and nothing is done
+with it.
 """
 
 import asyncio
 from typing import Final
 
-from toolyard.contracts.control import LedgerPosition, ToolChanged
+from toolyard.clock import Clock
+from toolyard.contracts.control import LedgerPosition, LogLevelSet, ToolChanged
 from toolyard.errors import ContractError
+from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Subscription, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard_gateway.breakers import Breakers
+from toolyard_gateway.consent_asking import ConsentAsker
 from toolyard_gateway.correlation import Correlator
+from toolyard_gateway.isolation import Isolation
 from toolyard_gateway.position import LedgerWatch
 from toolyard_gateway.publishing import Publisher
 from toolyard_gateway.registry import Registry
@@ -36,7 +42,11 @@ class Inbox:
         correlator: Correlator,
         registry: Registry,
         ledger: LedgerWatch,
+        breakers: Breakers,
+        consents: ConsentAsker,
+        isolation: Isolation,
         publisher: Publisher,
+        clock: Clock,
     ) -> None:
         self._gateway_id = gateway_id
         self._transport = transport
@@ -44,7 +54,11 @@ class Inbox:
         self._correlator = correlator
         self._registry = registry
         self._ledger = ledger
+        self._breakers = breakers
+        self._consents = consents
+        self._isolation = isolation
         self._publisher = publisher
+        self._clock = clock
         self._subscription: Subscription | None = None
 
     @property
@@ -89,8 +103,19 @@ class Inbox:
         delivery.ack()
 
     def _on_control(self, delivery: Delivery) -> None:
+        if delivery.key.startswith(topology.BREAKERS):
+            self._breakers.hear(self._envelope.open_breaker(delivery))
+            return
+        if delivery.key.startswith(topology.HEARTBEATS):
+            self._isolation.hear(self._envelope.open_heartbeat(delivery))
+            return
+        if delivery.key.startswith(topology.CONSENT_TOLD):
+            self._consents.hear(self._envelope.open_consent_told(delivery))
+            return
         message = self._envelope.open_control(delivery)
         if isinstance(message, ToolChanged):
             self._registry.forget(message.org, message.tool)
+        elif isinstance(message, LogLevelSet):
+            LEVELS.hear(message, self._clock.now())
         elif isinstance(message, LedgerPosition):
             self._ledger.receive(message)

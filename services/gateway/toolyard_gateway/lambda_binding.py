@@ -6,7 +6,7 @@ One of the `bindings`. Whether a function is there and may be invoked is known w
 from collections.abc import Iterator
 from typing import Any, Final
 
-from toolyard.aws_names import function_name
+from toolyard.aws_names import EXTERNAL_ID_OF_ORGS, function_name
 from toolyard.contracts.tools import LambdaBinding, ToolSpec
 from toolyard.errors import FieldError
 from toolyard.security.egress import AllowList
@@ -82,6 +82,9 @@ def _credentials(binding: LambdaBinding) -> Iterator[FieldError]:
                 yield FieldError(f"{path}.{name}", "is missing: keys are a pair; name the secret of each")
     if "external_id" in given and "role" not in given:
         yield FieldError(f"{path}.external_id", "is said when a role is assumed; name the role, or leave it out")
+    if not any(name in given for name in _KEYS) and given.get("external_id", "").startswith(EXTERNAL_ID_OF_ORGS):
+        text = f"begins with {EXTERNAL_ID_OF_ORGS!r}, which is put before it for the org that asks; leave that out"
+        yield FieldError(f"{path}.external_id", text)
 
 
 def _secrets(spec: ToolSpec, binding: LambdaBinding) -> Iterator[FieldError]:

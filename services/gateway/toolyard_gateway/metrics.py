@@ -1,42 +1,51 @@
-"""What this gateway counts, as Prometheus text. Written to by the edge, read by `/metrics`."""
+"""What this gateway counts. Written to by the edge, read by `/metrics`."""
 
-from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
-KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
-Gauge = Callable[[], float]
+from toolyard.telemetry import catalogue
+from toolyard.telemetry.metrics import Board
+
+#: Classes of statuses, by their first digit.
+_CLASSES: Final = {digit: f"{digit}xx" for digit in range(1, 6)}
 
 
 class Metrics:
-    """A few counters by label, and gauges that are asked when somebody looks."""
+    """The numbers of one gateway, in a board of its own where none is given."""
 
-    def __init__(self) -> None:
-        self._counters: Counter[tuple[str, str]] = Counter()
-        self._gauges: dict[str, tuple[str, Gauge]] = {}
-
-    def gauge(self, name: str, meaning: str, ask: Gauge) -> None:
-        """Show what ``ask`` says."""
-        self._gauges[name] = (meaning, ask)
+    def __init__(self, board: Board | None = None) -> None:
+        self.board = board or Board()
+        self._accepted = self.board.counter(catalogue.ACCEPTED)
+        self._refused = self.board.counter(catalogue.REFUSED)
+        self._callbacks = self.board.counter(catalogue.CALLBACKS)
+        self._queued = self.board.counter(catalogue.QUEUE_REQUESTS)
+        self._undeliverable = self.board.counter(catalogue.UNDELIVERABLE)
+        self._cut_off = self.board.counter(catalogue.CUT_OFF)
+        self._requests = self.board.histogram(catalogue.REQUEST_SECONDS)
 
     def accepted(self) -> None:
         """A call was accepted."""
-        self._counters["toolyard_gateway_calls_accepted_total", ""] += 1
+        self._accepted.add()
 
     def refused(self, code: str) -> None:
         """A request was refused."""
-        self._counters["toolyard_gateway_refused_total", f'{{code="{code}"}}'] += 1
+        self._refused.add(code)
+
+    def request(self, kind: str, result: str) -> None:
+        """A request from the queue came to its end."""
+        self._queued.add(kind, result)
+
+    def undeliverable(self) -> None:
+        """An answer had no queue to go to."""
+        self._undeliverable.add()
+
+    def callback(self, provider: str, result: str) -> None:
+        """A provider of consent sent a webhook, or somebody in its name."""
+        self._callbacks.add(provider, result)
 
     def cut_off(self, followers: int) -> None:
         """Followers of live events were too slow."""
-        self._counters["toolyard_gateway_followers_cut_off_total", ""] += followers
+        self._cut_off.add(by=followers)
 
-    def text(self) -> str:
-        """All of it."""
-        lines = []
-        for name in sorted({name for name, _ in self._counters}):
-            lines.append(f"# TYPE {name} counter")
-            lines += [f"{name}{label} {count}" for (one, label), count in sorted(self._counters.items()) if one == name]
-        for name, (meaning, ask) in self._gauges.items():
-            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", f"{name} {ask():g}"]
-        return "\n".join([*lines, ""])
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered; ``route`` is one of the gateway's own, as it is written there."""
+        self._requests.observe(seconds, route, _CLASSES.get(status // 100, "5xx"))

@@ -5,13 +5,14 @@ Used by the correlator and by whoever reads calls. Nothing here talks to anybody
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct, structs
 
 from toolyard.clock import rfc3339
 from toolyard.contracts import codec
-from toolyard.contracts.calls import Call, CallView
+from toolyard.contracts.calls import Authorization, Call, CallView
 from toolyard.contracts.events import End, Parked, SoftTimeout, sequence
 from toolyard.contracts.views import call_view, ended_view
 from toolyard.errors import Refused
@@ -25,9 +26,15 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 _OVERHEAD: Final = 600
 #: Happenings of one call that are remembered for its followers.
 MAX_TOLD: Final = 64
+#: What a call waits for -> its state; everything else waits for a time, or for somebody to resume it.
+_PARKED: Final[dict[str, State]] = {"retry": "retrying", "authorization": "awaiting_authorization"}
 #: Where among the events of an attempt followers are told of these; the same numbers whoever tells them.
 SOFT_TIMEOUT: Final = 500_000
 PARKED: Final = 900_000
+
+
+#: The state of a call that goes on once its user has consented.
+AWAITS_USER: Final[State] = "awaiting_authorization"
 
 
 class Answer(Struct, frozen=True):
@@ -67,6 +74,7 @@ def row_answer(row: CallRow) -> Answer:
         result=row.result,
         error=row.error,
         report=row.report,
+        authorization=row.authorization if row.state == AWAITS_USER else None,
     )
     return answer_of(row.call, view, terminal=is_terminal(row.state))
 
@@ -87,7 +95,8 @@ class Pending:
         attempt: the newest one that is known of.
         attempts: how many are known to have started.
         started_at: when the first of them did.
-        parked: the state in which it waits for a time, or for the end of a pause.
+        parked: the state in which it waits for a time, for the end of a pause or for its user.
+        authorization: what its user has to consent to.
         told: what followers are told beside its start and end, each with its number.
         ledger_only: a verdict is under way, or a second worker may speak: only the ledger tells the end.
         held: an outcome came that only the ledger may confirm: it is asked in every turn.
@@ -99,6 +108,7 @@ class Pending:
         "answer",
         "attempt",
         "attempts",
+        "authorization",
         "call",
         "held",
         "ledger_only",
@@ -114,6 +124,7 @@ class Pending:
         "suspect",
         "told",
         "waiting",
+        "wakers",
         "watchers",
     )
 
@@ -136,10 +147,12 @@ class Pending:
         self.attempts = 0
         self.started_at: float | None = None
         self.parked: State | None = None if call.not_before is None else "scheduled"
+        self.authorization: Authorization | None = None
         self.told: list[tuple[int, str]] = []
         self.answer: Answer | None = None
         self.refusal: Refused | None = None
         self.watchers: list[asyncio.Event] = []
+        self.wakers: list[Callable[[], None]] = []
 
     def now(self) -> Answer:
         """The call as it stands, as far as this gateway knows.
@@ -158,6 +171,7 @@ class Pending:
             state=self.state,
             attempts=self.attempts,
             started_at=self.started_at,
+            authorization=self.authorization,
         )
         return answer_of(self.call, view, terminal=False)
 
@@ -165,7 +179,7 @@ class Pending:
     def start(self, attempt: int, at: float) -> None:
         """An attempt runs."""
         self.ran(attempt, at)
-        self.parked = None
+        self.parked = self.authorization = None
         self.tell()
 
     def ran(self, attempt: int, at: float) -> None:
@@ -175,9 +189,35 @@ class Pending:
         self.started_at = at if self.started_at is None else min(self.started_at, at)
 
     def park(self, event: Parked) -> None:
-        """It waits, and holds nothing of a worker."""
-        self.parked = "retrying" if event.reason == "retry" else "scheduled"
-        self._note(sequence(self.attempts, PARKED), "parked")
+        """It waits, and holds nothing of a worker. For its user nobody waits any longer who would not be told else."""
+        again = self.awaits_user and event.authorization == self.authorization
+        self.parked, self.authorization = _PARKED.get(event.reason, "scheduled"), event.authorization
+        if again:  # the ledger has told it before
+            return
+        name = "parked" if event.authorization is None else "authorization_required"
+        self._note(sequence(self.attempts, PARKED), name)
+        if self.awaits_user:
+            self._send_away()
+
+    def park_from(self, row: CallRow) -> None:
+        """The ledger says that it waits for its user: nobody has told us, or it is another gateway's."""
+        known = self.awaits_user or row.attempts < self.attempts or row.call.body_hash != self.call.body_hash
+        if known or row.authorization is None:
+            return
+        if self.foreign:
+            self.row = row
+        self.attempts = row.attempts
+        self.parked, self.authorization = AWAITS_USER, row.authorization
+        self._note(sequence(self.attempts, PARKED), "authorization_required")
+        self._send_away()
+
+    def go_on(self) -> None:
+        """Its user has consented, and its next attempt is on its way."""
+        self.parked = self.authorization = None
+
+    def _send_away(self) -> None:
+        for wake in self.wakers:
+            wake()
 
     def warn(self, event: SoftTimeout) -> None:
         """An attempt has used most of its time."""
@@ -220,6 +260,18 @@ class Pending:
         if self.row is not None:
             return self.row.state
         return self.parked or ("running" if self.attempts else "accepted")
+
+    @property
+    def awaits_user(self) -> bool:
+        """Whether nothing will happen before its user has consented."""
+        return self.state == AWAITS_USER
+
+    @property
+    def consent(self) -> Authorization | None:
+        """What its user has to consent to, while it waits for that."""
+        if not self.awaits_user:
+            return None
+        return self.authorization if self.row is None else self.row.authorization
 
     @property
     def foreign(self) -> bool:

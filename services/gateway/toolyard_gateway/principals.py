@@ -27,12 +27,14 @@ Action = Literal[
     "write_tools",
     "test_tools",
     "pause",
+    "set_log_levels",
     "stop_schedules",
     "handle_dead_letters",
     "manage_keys",
     "write_secrets",
     "read_secrets",
     "reseal_secrets",
+    "manage_webhooks",
 ]
 
 #: What each role may do, beside the admin, who may do everything. Nobody sees anything of another org.
@@ -44,12 +46,14 @@ MAY: Final[dict[Action, frozenset[Role]]] = {
     "write_tools": frozenset({"author"}),
     "test_tools": frozenset({"author"}),
     "pause": frozenset({"operator"}),
+    "set_log_levels": frozenset({"operator"}),
     "stop_schedules": frozenset({"caller", "operator"}),
     "handle_dead_letters": frozenset({"operator"}),
     "manage_keys": frozenset(),
     "write_secrets": frozenset({"author"}),
     "read_secrets": frozenset({"author"}),  # their names: nobody reads a value
     "reseal_secrets": frozenset(),
+    "manage_webhooks": frozenset({"operator"}),
 }
 
 
@@ -123,6 +127,8 @@ def new_key(key_id: str | None = None) -> tuple[str, KeyText]:
     return f"ty_{chosen}_{secret}", KeyText(chosen, hash_of(secret))
 
 
-def key_row(kept: KeyText, *, org: str, name: str, roles: frozenset[Role], at: float) -> KeyRow:
+def key_row(
+    kept: KeyText, *, org: str, name: str, roles: frozenset[Role], at: float, broker_user: str | None = None
+) -> KeyRow:
     """The row of a new key."""
-    return KeyRow(kept.key_id, org, name, roles, kept.secret_hash, created_at=at)
+    return KeyRow(kept.key_id, org, name, roles, kept.secret_hash, created_at=at, broker_user=broker_user)

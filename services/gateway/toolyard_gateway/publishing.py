@@ -10,10 +10,21 @@ from typing import Final, Literal
 
 from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION, Call, CallMessage
-from toolyard.contracts.control import Cancel, Control, Pause, Resume, ToolChanged
+from toolyard.contracts.control import (
+    Authorized,
+    Cancel,
+    Control,
+    LogLevel,
+    LogLevelSet,
+    Pause,
+    Resume,
+    ToolChanged,
+)
 from toolyard.contracts.events import Withdrawn, about, sequence
 from toolyard.errors import Refused, TransportError, Unavailable
+from toolyard.telemetry import logs, spans, tracing
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.tracing import Span
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
 
@@ -33,28 +44,33 @@ class Publisher:
         self._gateway_id = gateway_id
         self._background: set[asyncio.Task[None]] = set()
 
-    async def call(self, message: CallMessage, *, repeatable: bool) -> None:
+    async def call(self, message: CallMessage, *, repeatable: bool, span: Span | None = None) -> None:
         """Publish a call; returns once the pool's queue and the log both have it, or the log alone if it is put off.
 
         Args:
             message: the call.
             repeatable: a repeat of the request is the same call. Any other one is withdrawn where it may have been
                 taken: its caller would ask for one more (docs/decisions/0016).
+            span: ends with this.
 
         Raises:
             Refused: ``unavailable``; where the call may have been taken, with its id.
         """
         call = message.call
         event = "accepted" if call.not_before is None else "scheduled"
+        sealed = self._envelope.call(message, event=event)
+        if span is not None:
+            spans.sending(span, call.call_id, message_id=sealed.message_id, key=sealed.key, size=len(sealed.body))
         try:
-            await self._transport.publish(self._envelope.call(message, event=event))
+            with tracing.lasting(span):
+                await self._transport.publish(sealed)
         except Unavailable as error:
-            log.warning("a call was not sent", call_id=call.call_id, error=str(error))
+            log.warning("a call was not sent", **logs.of(call), error=str(error))
             reason = self._transport.health.reason or "the broker is away"
             detail = f"Calls cannot be taken at the moment: {reason}."
             raise Refused("unavailable", detail, retry_after=RETRY_AFTER) from None
         except TransportError as error:
-            log.warning("a call was not confirmed", call_id=call.call_id, error=str(error))
+            log.warning("a call was not confirmed", **logs.of(call), error=str(error))
             if not repeatable:
                 self._later(self._withdraw(call))
             what = "may have been taken: repeat the request as it was" if repeatable else "is withdrawn"
@@ -80,6 +96,32 @@ class Publisher:
         message = change(v=VERSION, sender=self._gateway_id, time=self._clock.now(), kind=kind, org=org, name=name)
         key = {"org": org} if kind == "org" else {"org": org, kind: name}
         await self._confirmed(message, "pause" if paused else "resume", **key)
+
+    async def log_level(self, org: str, tool: str, level: LogLevel, seconds: float) -> None:
+        """Tell everybody from which level on to log what is about this; raises as `cancel_call` does."""
+        message = LogLevelSet(
+            v=VERSION,
+            sender=self._gateway_id,
+            time=self._clock.now(),
+            org=org,
+            tool=tool,
+            level=level,
+            seconds=seconds,
+        )
+        await self._confirmed(message, "log level", org=org, **({"tool": tool} if tool else {}))
+
+    async def authorized(self, org: str, provider: str, authorization_id: str) -> None:
+        """Tell that a user has consented; raises as `cancel_call` does."""
+        message = Authorized(
+            v=VERSION,
+            sender=self._gateway_id,
+            time=self._clock.now(),
+            org=org,
+            provider=provider,
+            authorization_id=authorization_id,
+            status="completed",
+        )
+        await self._confirmed(message, "webhook", org=org)
 
     async def _confirmed(self, message: Control, what: str, **key: str) -> None:
         try:
@@ -118,7 +160,7 @@ class Publisher:
         try:
             await self._transport.publish(self._envelope.event(event))
         except TransportError as error:
-            log.warning("a call was not withdrawn", call_id=call.call_id, error=str(error))
+            log.warning("a call was not withdrawn", **logs.of(call), error=str(error))
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)

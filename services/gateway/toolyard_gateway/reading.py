@@ -28,11 +28,14 @@ class Calls:
         self._clock = clock
 
     async def outcome(self, admission: Admission, wait: float) -> Answer:
-        """The call that was let in, ended or as it stands after ``wait`` seconds; at once if it starts after those."""
+        """The call that was let in, ended or as it stands after ``wait`` seconds.
+
+        At once if it starts after those, or waits for its user.
+        """
         pending, answer = admission.pending, admission.answer
         if answer is None and pending is not None:
             put_off = (pending.call.not_before or 0.0) > self._clock.now() + wait
-            await self._correlator.wait(pending, 0.0 if put_off else wait)
+            await self._correlator.wait(pending, 0.0 if put_off else wait, for_user=False)
             answer = await self.as_it_stands(pending)
         if answer is None:
             raise AssertionError("what was admitted has an answer or is pending")

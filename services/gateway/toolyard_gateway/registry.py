@@ -16,7 +16,7 @@ from toolyard.contracts import codec
 from toolyard.contracts.tools import ToolSpec, is_rerunnable, pinned
 from toolyard.errors import Refused, StoreUnavailable
 from toolyard.store.base import Page
-from toolyard_gateway.bindings import needed_context
+from toolyard_gateway.bindings import needed_context, needs_user
 from toolyard_gateway.nearest import nearest
 from toolyard_gateway.schemas import Compiled, compile_schema
 from toolyard_gateway.stores import StoreAccess
@@ -36,6 +36,7 @@ class CompiledTool:
     Attributes:
         pinned: the bytes that travel with each call.
         needs_context: keys that the context of a call must have.
+        needs_user: whether a call must say on whose behalf it is.
     """
 
     spec: ToolSpec
@@ -43,6 +44,7 @@ class CompiledTool:
     pinned: Raw
     rerunnable: bool
     needs_context: frozenset[str]
+    needs_user: bool
 
 
 def compile_tool(spec: ToolSpec) -> CompiledTool:
@@ -53,6 +55,7 @@ def compile_tool(spec: ToolSpec) -> CompiledTool:
         pinned=Raw(codec.encode(pinned(spec))),
         rerunnable=is_rerunnable(spec),
         needs_context=needed_context(spec),
+        needs_user=needs_user(spec),
     )
 
 

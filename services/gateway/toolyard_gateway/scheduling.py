@@ -16,7 +16,7 @@ from toolyard.errors import FieldError, FieldsRefused, Refused
 from toolyard.store.schedules import ScheduleRow
 from toolyard_gateway.admission import DEFAULT_DEADLINE
 from toolyard_gateway.api.schedule_models import ScheduleDefinition
-from toolyard_gateway.fields import check_queue_timeout
+from toolyard_gateway.fields import check_queue_timeout, check_user
 from toolyard_gateway.principals import Principal
 from toolyard_gateway.registry import CompiledTool
 from toolyard_gateway.schemas import argument_errors
@@ -120,6 +120,7 @@ def check_call(spec: ScheduleSpec, tool: CompiledTool) -> ScheduleSpec:
     deadline = spec.deadline or tool.spec.deadline or DEFAULT_DEADLINE
     errors = argument_errors(tool.validator, spec.arguments, "arguments")
     errors += check_queue_timeout(spec.queue_timeout, deadline)
+    errors += check_user(spec.user, needed=tool.needs_user)
     if errors:
         raise FieldsRefused(errors)
     missing = sorted(tool.needs_context - (spec.context or {}).keys())

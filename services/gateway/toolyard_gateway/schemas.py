@@ -12,8 +12,8 @@ import jsonschema_rs
 
 from toolyard.contracts.tools import Schema
 from toolyard.errors import FieldError
-from toolyard_gateway.schema_cost import Size, TooCostly, size, weight
-from toolyard_gateway.subschemas import MAX_DEPTH, Path, resolve, subschemas
+from toolyard.schema_cost import Size, TooCostly, size, weight
+from toolyard.subschemas import MAX_DEPTH, Path, resolve, subschemas
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Characters of one pattern, and of all of a schema: compiling them takes time.

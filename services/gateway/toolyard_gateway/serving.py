@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from toolyard.errors import SettingsError
 from toolyard.process import settle
 from toolyard.telemetry.logs import logger
-from toolyard_gateway.app import drain
 from toolyard_gateway.http_protocol import BoundedHttp
+from toolyard_gateway.lifespan import drain
 from toolyard_gateway.websocket_protocol import BoundedWebSocket
 
 log = logger("gateway")

@@ -24,6 +24,7 @@ from toolyard.settings import (
     setting,
     text,
     transport_url,
+    unfit_for_core,
     unsafe,
 )
 from toolyard_gateway.principals import check_given_key
@@ -61,6 +62,7 @@ class GatewaySettings:
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
+    requests: str = setting("TOOLYARD_REQUESTS", one_of("on", "off"), "on")
     gateway_id: str | None = setting("TOOLYARD_GATEWAY_ID", gateway_id, None)
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
     log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
@@ -91,6 +93,7 @@ def check(settings: GatewaySettings) -> None:
     if settings.api_key is not None:
         check_given_key(settings.api_key)
     problems = _unsafe(settings) if settings.profile == "production" else []
+    problems += unfit_for_core(settings.signing_keys)
     if settings.database.startswith("sqlite:") and settings.host not in _LOOPBACK:
         problems.append(
             "TOOLYARD_DATABASE_URL is SQLite, which serves one machine, and TOOLYARD_HOST listens to others: "

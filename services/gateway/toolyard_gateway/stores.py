@@ -9,11 +9,13 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 
 from toolyard.clock import Clock
 from toolyard.errors import StoreUnavailable
+from toolyard.store.authorizations import SqlAuthorizations
 from toolyard.store.base import CallReader, KeyStore, Page, PauseReader, ToolStore
 from toolyard.store.crossing import Crossing
 from toolyard.store.dead_letters import DeadLetter
 from toolyard.store.schedules import ScheduleRow
 from toolyard.store.secrets import SqlSecrets
+from toolyard.store.webhooks import SqlWebhooks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,12 +80,20 @@ class Stores(Protocol):
         """What is paused, read only."""
 
     @property
+    def authorizations(self) -> SqlAuthorizations:
+        """What users were asked to consent to, read only."""
+
+    @property
     def schedules(self) -> ScheduleStore:
         """What is called again and again."""
 
     @property
     def secrets(self) -> SqlSecrets:
         """Secrets of orgs, sealed."""
+
+    @property
+    def webhooks(self) -> SqlWebhooks:
+        """Whom orgs want told what happens."""
 
     @property
     def dead_letters(self) -> DeadLetterStore:
@@ -102,8 +112,10 @@ class StoreAccess:
         self.tools = stores.tools
         self.keys = stores.keys
         self.pauses = stores.pauses
+        self.authorizations = stores.authorizations
         self.schedules = stores.schedules
         self.secrets = stores.secrets
+        self.webhooks = stores.webhooks
         self.dead_letters = stores.dead_letters
         self._crossing = crossing
         self._clock = clock

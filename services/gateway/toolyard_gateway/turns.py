@@ -47,7 +47,9 @@ class TurnAsked:
     Attributes:
         size: bytes of the request.
         deadline: seconds for the whole turn, and for each of its calls.
+        left: seconds of the deadline that are left, where it is taken again.
         key: the idempotency key of the turn; each call's is made of it.
+        delivery: as `Asked.delivery`; each call's is made of it.
         traceparent: one for all calls.
     """
 
@@ -59,8 +61,20 @@ class TurnAsked:
     conversation: str | None = None
     context: dict[str, Any] | None = None
     deadline: float | None = None
+    left: float | None = None
     key: str | None = None
+    delivery: str | None = None
     traceparent: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """In which it is answered."""
+        return self.left or self.deadline or MAX_DEADLINE
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a repeat finds the same calls."""
+        return self.key is not None or self.delivery is not None
 
 
 class TurnCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +173,23 @@ class Turns:
             Refused: ``idempotency_mismatch``: a call was made before under this key, and was another one;
                 ``unavailable``: the gateway stops: nothing was called, or the key lets the turn be repeated.
         """
+        return self._answer(asked, await self._taken(asked, asked.seconds))
+
+    async def look(self, asked: TurnAsked, within: float) -> Turned | None:
+        """The same, but no longer than so many seconds: None where something is open then. Taken again, it goes on.
+
+        Raises:
+            Refused: as `take`.
+        """
+        if asked.seconds <= within:
+            return await self.take(asked)
+        entries = await self._taken(asked, within)
+        return self._answer(asked, entries) if all(map(_settled, entries)) else None
+
+    async def _taken(self, asked: TurnAsked, seconds: float) -> list[_Entry]:
+        """Its calls after so many seconds, or once all of them have ended."""
         if self._door.closed:
             raise Refused("unavailable", "This gateway is stopping; ask another one.", retry_after=1)
-        seconds = asked.deadline or MAX_DEADLINE
         early = min(_EARLY, seconds * _EARLY_PART)
         until = self._clock.monotonic() + seconds - early
         entries = [_Entry(call, call.name) for call in asked.calls]
@@ -173,10 +201,13 @@ class Turns:
             await self._run_all(runs, until + early / 2)
         else:
             preparing.cancel()
-        told = [entry.told or self._unfinished(entry, seconds) for entry in entries]
-        if asked.key is not None and _is_another(told):
+        return entries
+
+    def _answer(self, asked: TurnAsked, entries: Sequence[_Entry]) -> Turned:
+        told = [entry.told or self._unfinished(entry, asked.deadline or MAX_DEADLINE) for entry in entries]
+        if asked.repeatable and _is_another(told):
             raise Refused("idempotency_mismatch", _ANOTHER)
-        if asked.key is not None and self._door.closed and not all(one.settled for one in told):
+        if asked.repeatable and self._door.closed and not all(one.settled for one in told):
             raise Refused("unavailable", "This gateway is stopping; repeat the turn with its key.", retry_after=1)
         return _turned(asked.form, entries, told)
 
@@ -203,7 +234,7 @@ class Turns:
     # ---- before anything is sent --------------------------------------------------------------
     async def _prepare_all(self, asked: TurnAsked, entries: Sequence[_Entry], catalogue: Catalogue) -> None:
         await asyncio.gather(*(self._prepare(asked, entry, catalogue) for entry in entries))
-        if asked.key is not None:
+        if asked.repeatable:
             await asyncio.gather(*(self._check_key(entry.asked) for entry in entries if entry.asked is not None))
 
     async def _prepare(self, asked: TurnAsked, entry: _Entry, catalogue: Catalogue) -> None:
@@ -240,7 +271,7 @@ class Turns:
             answer = admission.answer
             if answer is None and admission.pending is not None:
                 entry.pending = admission.pending
-                await self._correlator.wait(entry.pending, until - self._clock.monotonic())
+                await self._correlator.wait(entry.pending, until - self._clock.monotonic(), for_user=False)
                 answer = entry.pending.now()
             if answer is not None and answer.terminal:
                 entry.told = _of_answer(answer)
@@ -272,12 +303,22 @@ class Turns:
         """What is told of a call that has not ended, and cannot be waited for any longer."""
         if entry.pending is not None:
             call_id, state = entry.pending.call.call_id, entry.pending.state
+            consent = entry.pending.consent
+            if consent is not None:
+                return _Told(texts.of_consent(consent.url), state, "authorization_required", call_id)
             return _Told(
                 texts.of_unfinished(state, None if self._correlator.released else seconds), state, None, call_id
             )
         if entry.sent:
             return self._refused("unavailable", texts.of_unconfirmed(seconds))
         return self._refused("expired", texts.of_unsent(seconds))
+
+
+def _settled(entry: _Entry) -> bool:
+    """Whether taking it again would tell nothing else; a call that waits for its user is told so."""
+    if entry.told is not None:
+        return entry.told.settled
+    return entry.pending is not None and entry.pending.consent is not None
 
 
 def _is_another(told: Sequence[_Told]) -> bool:
@@ -300,6 +341,7 @@ def _asked(asked: TurnAsked, entry: _Entry) -> Asked:
         deadline=asked.deadline,
         within=MAX_DEADLINE,
         key=None if asked.key is None else call_key(asked.key, entry.call.id),
+        delivery=None if asked.delivery is None else call_key(asked.delivery, entry.call.id),
         traceparent=asked.traceparent,
     )
 

@@ -12,12 +12,14 @@ from typing import Final
 from toolyard import ids
 from toolyard.clock import SYSTEM, Clock
 from toolyard.contracts.control import Paused
-from toolyard.errors import LedgerMoved, StoreUnavailable, ToolyardError, TransportError
+from toolyard.errors import LedgerMoved, StoreError, StoreUnavailable, ToolyardError, TransportError
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger import Position as Place
+from toolyard.telemetry import catalogue
 from toolyard.telemetry.health import Verdict
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Board
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
 from toolyard_scheduler import metrics
@@ -25,10 +27,14 @@ from toolyard_scheduler.answers import Answers
 from toolyard_scheduler.bindings import Bindings
 from toolyard_scheduler.claims import LEASE
 from toolyard_scheduler.clock_check import ClockCheck, ClockDiffersError
+from toolyard_scheduler.consent_desk import ConsentDesk, Starts
+from toolyard_scheduler.duties.consents import Asked, ConsentsWatch
 from toolyard_scheduler.duties.dead_letters import DeadLetters
 from toolyard_scheduler.duties.deadlines import GRACE, Deadlines
 from toolyard_scheduler.duties.dispatch import Dispatch, Dispatcher
+from toolyard_scheduler.duties.feeding import Feeding, Most
 from toolyard_scheduler.duties.leases import Leases
+from toolyard_scheduler.duties.loads import INTERVAL, Loads, Seen
 from toolyard_scheduler.duties.lost_calls import LostCalls
 from toolyard_scheduler.duties.monitor import Monitor
 from toolyard_scheduler.duties.position import Position
@@ -36,12 +42,15 @@ from toolyard_scheduler.duties.quarantine import Quarantine
 from toolyard_scheduler.duties.recurring import Recurring
 from toolyard_scheduler.duties.relay import Relay
 from toolyard_scheduler.duties.retention import Retention
+from toolyard_scheduler.duties.unlogged import Unlogged
 from toolyard_scheduler.duties.verdicts import Marks, Verdicts
+from toolyard_scheduler.duties.webhooks import Webhooks
 from toolyard_scheduler.duty import Duty, run_together
 from toolyard_scheduler.heed import Heed
 from toolyard_scheduler.ledger import Ledger
 from toolyard_scheduler.settings import KEPT
 from toolyard_scheduler.tails import Bounds
+from toolyard_scheduler.webhooks.delivering import Means
 
 #: Seconds before another try, the first and the longest.
 _BACKOFF: Final = (0.1, 2.0)
@@ -63,7 +72,9 @@ class Options:
         lag_bound: seconds by which the ledger may be behind and the process still ready.
         pace: seconds between two batches of the ledger.
         retention: seconds that ended calls are kept.
+        look: seconds between two looks at what waits, for `/metrics`.
         feed: how much of what followers are told is kept and told at a time.
+        followed: the same of what is published for followers at the broker.
     """
 
     alone: bool = False
@@ -74,11 +85,21 @@ class Options:
     lag_bound: float = 30.0
     pace: float = 0.03
     retention: float = KEPT
+    look: float = INTERVAL
     feed: Bounds = field(default_factory=Bounds)
+    followed: Most = field(default_factory=Most)
 
 
 class Scheduler:
-    """One scheduler; of several on one database one leads, the others stand by."""
+    """One scheduler; of several on one database one leads, the others stand by.
+
+    Args:
+        consents: knows what became of what users were asked for; without it nobody looks.
+        starts: asks users for consents that no call needs yet; without it nobody does.
+        board: where its numbers are shown; one of its own where none is given.
+        followers: the way to followers at the broker, used for nothing else; without it there are none.
+        deliveries: what webhooks are delivered with; without it none are.
+    """
 
     def __init__(
         self,
@@ -88,14 +109,24 @@ class Scheduler:
         crossing: Crossing,
         clock: Clock = SYSTEM,
         options: Options | None = None,
+        consents: Asked | None = None,
+        starts: Starts | None = None,
+        board: Board | None = None,
+        followers: Transport | None = None,
+        deliveries: Means | None = None,
     ) -> None:
         self._transport = transport
+        self._followers = followers
+        self._deliveries = deliveries
+        self._webhooks: Webhooks | None = None
         self._envelope = envelope
         self._store = store.ledger
         self._shelf = store
         self._crossing = crossing
         self._clock = clock
         self._options = options or Options()
+        self._consents = consents
+        self._starts = starts
         self._id = ids.new_id()
         #: Whether all who held a grant are dead: so it is in the first term of the one process that has everything.
         self._alone = self._options.alone
@@ -106,7 +137,13 @@ class Scheduler:
         self._place: Place | None = None
         self._ledger: Ledger | None = None
         self._relay: Relay | None = None
+        self._feeding: Feeding | None = None
         self.counts: Counter[str] = Counter()
+        self.board = board or Board()
+        self._seen = Seen(self.board)
+        self._died = self.board.counter(catalogue.DEAD_LETTERS, (("poisoned",), ("internal",), ("quarantined",)))
+        self._put_away = self.board.counter(catalogue.QUARANTINED)
+        self._show()
 
     # ---- its life -----------------------------------------------------------------------------
     async def start(self) -> None:
@@ -171,10 +208,13 @@ class Scheduler:
             return Verdict(ok=False, reason=f"the ledger is {self.lag:.0f} s behind the log", details=details)
         return Verdict(ok=True, details=details)
 
-    def metrics(self) -> str:
-        """What `/metrics` shows."""
-        followed = 0 if self._relay is None else self._relay.followed
-        return metrics.render(self.counts, leading=self.leading, lag=self.lag, followed=followed)
+    def _show(self) -> None:
+        metrics.show(self.board, self.counts)
+        self.board.ask(catalogue.LEADING, lambda: self.leading)
+        self.board.ask(catalogue.LAG, lambda: round(self.lag, 3))
+        self.board.ask(catalogue.FEED_ORGS, lambda: 0 if self._relay is None else self._relay.followed)
+        self.board.ask(catalogue.WEBHOOK_AGE, lambda: 0.0 if self._webhooks is None else round(self._webhooks.age, 3))
+        self.board.ask(catalogue.FEED_LAG, lambda: 0.0 if self._feeding is None else round(self._feeding.lag, 3))
 
     # ---- terms --------------------------------------------------------------------------------
     async def _serve(self) -> None:
@@ -238,6 +278,8 @@ class Scheduler:
         leases = Leases(marks, open_calls, crossing, clock, lease=self._options.lease, orphaned=orphaned)
         heed = Heed(Answers(*seam), leases, clock)
         relay = Relay(*seam, self._shelf, crossing, clock, place.offset, self.counts, self._options.feed)
+        followed = self._for_followers(place.offset)
+        consent_desk = ConsentDesk(*seam, self._shelf, crossing, clock, self._starts)
         ledger = Ledger(
             *seam,
             self._store,
@@ -249,7 +291,7 @@ class Scheduler:
             pace=self._options.pace,
             pauses=pauses,
             told=heed,
-            heard=relay.hear,
+            heard=[relay.hear, *([self._feeding.hear] if self._feeding else [])],
         )
         self._ledger, self._relay = ledger, relay
         self._state, self._reason = "leading", ""
@@ -259,23 +301,42 @@ class Scheduler:
             ledger,
             heed.leases,
             relay,
-            Monitor(*seam, leases.renew, relay.ask),
+            Monitor(*seam, leases.renew, relay.ask, consent_desk.ask),
+            consent_desk,
             Dispatch(dispatcher, open_calls, crossing, clock, heed.due),
             Verdicts(marks, open_calls, crossing, clock, heed.watched),
             Deadlines(marks, self._store, open_calls, crossing, clock, clock_check, grace=self._options.grace),
-            DeadLetters(*seam, clock),
+            DeadLetters(*seam, clock, self._died),
             LostCalls(self._transport, dispatcher, open_calls, crossing, clock),
             Position(*seam, ledger, clock),
+            *followed,
+            *self._delivered(relay),
             *self._duties_beside(clock_check),
         ]
+
+    def _for_followers(self, offset: int) -> tuple[Feeding, Unlogged] | tuple[()]:
+        if self._followers is None:
+            return ()
+        seam = (self._followers, self._envelope)
+        self._feeding = Feeding(
+            *seam, self._shelf, self._crossing, self._clock, offset, self.counts, self._options.followed
+        )
+        return self._feeding, Unlogged(*seam, self.counts)
+
+    def _delivered(self, relay: Relay) -> list[Duty]:
+        self._webhooks = None if self._deliveries is None else Webhooks(self._deliveries, relay.page)
+        return [] if self._webhooks is None else [self._webhooks]
 
     def _duties_beside(self, clock_check: ClockCheck) -> list[Duty]:
         """What needs the leader, but not its ledger."""
         crossing, clock = self._crossing, self._clock
+        seam, authorizations = (self._transport, self._envelope), self._shelf.authorizations
         return [
+            *([ConsentsWatch(*seam, authorizations, self._consents, crossing, clock)] if self._consents else []),
             Recurring(self._transport, self._envelope, self._shelf, crossing, clock, clock_check),
             Retention(self._shelf.retention, crossing, clock, kept=self._options.retention),
-            Quarantine(self._transport, self._shelf.dead_letters, crossing, clock),
+            Quarantine(self._transport, self._shelf.dead_letters, crossing, clock, self._put_away),
+            Loads(self._transport, self._shelf.open_calls, crossing, clock, self._seen, interval=self._options.look),
         ]
 
     async def _step_back(self) -> None:
@@ -283,8 +344,14 @@ class Scheduler:
         place, self._place = self._place, None
         self._leads_no_more()
         if place is not None:
-            with contextlib.suppress(StoreUnavailable):
-                await asyncio.shield(self._crossing.run(self._store.release, place.epoch))
+            await asyncio.shield(self._release(place.epoch))
+
+    async def _release(self, epoch: int) -> None:
+        """To its end, also where nobody waits for that any more."""
+        try:
+            await self._crossing.run(self._store.release, epoch)
+        except StoreError as error:
+            log.info("the lead could not be given back; another waits until it is stale", reason=str(error))
 
     def _waits(self, state: str, reason: str) -> None:
         if (state, reason) != (self._state, self._reason):
@@ -293,5 +360,5 @@ class Scheduler:
         self._leads_no_more()
 
     def _leads_no_more(self) -> None:
-        self._ledger = self._relay = None
+        self._ledger = self._relay = self._feeding = self._webhooks = None
         self._leading.clear()

@@ -5,7 +5,7 @@ Kept in memory, a tool at a time: a scheduler that begins to lead begins with fu
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 #: Retries that each accepted call adds, that each second adds, and that may be saved up (and are there at first).
 SHARE: Final = 0.2
@@ -13,6 +13,16 @@ EACH_SECOND: Final = 10.0
 MOST: Final = 1_000.0
 #: Tools whose budgets are remembered.
 _TOOLS: Final = 10_000
+
+
+class Budget(Protocol):
+    """Who knows whether a retry may be had."""
+
+    def earn(self, org: str, tool: str) -> None:
+        """A call was accepted."""
+
+    def spend(self, org: str, tool: str, now: float) -> bool:
+        """Take one retry, at this time; whether there was one."""
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ def _grant(row: LedgerRow, claim: Claim, around: Around) -> None:
     row.fence += 1
     row.refused = row.due_at is not None  # its dispatch is put off, and the message of this claim may be gone
     row.alone = row.alone or claim.again
-    row.due_at = row.parked_for = None
+    row.due_at = row.parked_for = row.consent = row.awaits = None
     row.runs_until = _runs_until(claim, around)
     row.attempts = max(row.attempts, claim.attempt)
     rows.move(row, "queued")  # what was parked comes by way of the queue

@@ -86,8 +86,10 @@ def check_named(asked: SecretsAsked, spec: ToolSpec | None) -> None:
     """
     if spec is None:
         raise NotEntitled("not_named", f"there is no version {asked.version} of this tool")
-    if spec.pool != asked.pool:
+    ways = [way for way in spec.ways if way.pool == asked.pool]
+    if not ways:
         raise NotEntitled("not_named", f"the tool is none of the pool {asked.pool}")
-    unnamed = sorted(set(asked.names) - set(needed_secrets(pinned(spec))))
+    named = {name for way in ways for name in needed_secrets(pinned(way))}
+    unnamed = sorted(set(asked.names) - named)
     if unnamed:
         raise NotEntitled("not_named", f"the tool does not name {', '.join(unnamed[:5])}")

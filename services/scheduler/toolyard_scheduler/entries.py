@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from toolyard.contracts.calls import CallMessage
+from toolyard.contracts.calls import Authorization, Call, CallMessage
 from toolyard.contracts.control import (
+    AuthorizationAsked,
+    Authorized,
     Cancel,
     Claim,
     ClaimRefused,
@@ -20,12 +22,13 @@ from toolyard.contracts.control import (
     Settled,
 )
 from toolyard.contracts.events import Claimed, Event, Parked
+from toolyard.store.ledger_consents import Asked
 from toolyard.store.ledger_rows import LedgerRow, Submission
 
-AboutCall = Event | Claim | Released | Settled | Cancel
-AboutMany = Pause | Resume | PausesAsked
+AboutCall = Event | Claim | Released | Settled | Cancel | Authorized
+AboutMany = Pause | Resume | PausesAsked | AuthorizationAsked
 Content = CallMessage | AboutCall | AboutMany
-_ABOUT_MANY = (Pause, Resume, PausesAsked)
+_ABOUT_MANY = (Pause, Resume, PausesAsked, AuthorizationAsked)
 
 
 class Entry(NamedTuple):
@@ -33,12 +36,14 @@ class Entry(NamedTuple):
 
     Attributes:
         place: among those of its record, from 0 on.
+        pool: whose worker says it, where it does not tell that itself.
     """
 
     offset: int
     message_id: str
     content: Content
     place: int = 0
+    pool: str = ""
 
     @property
     def call_id(self) -> str:
@@ -64,6 +69,20 @@ class Answer(NamedTuple):
     first: Claimed | None = None
 
 
+class Consent(NamedTuple):
+    """What the user of a call was asked to consent to, and when."""
+
+    authorization: Authorization
+    call: Call
+    at: float
+
+    @property
+    def asked(self) -> Asked:
+        """Who was asked, and for what."""
+        call = self.call
+        return Asked(call.org, call.user or "", call.tool, call.call_id)
+
+
 class Grant(NamedTuple):
     """A claim that holds an attempt of a call until that time, at the longest."""
 
@@ -83,7 +102,10 @@ class Folded:
         granted: claims that were granted.
         freed: claims that hold nothing any more.
         parked: calls that wait now, for those who follow events.
+        consents: what their users were asked for.
         soonest: when something of this is to be dispatched or decided, at the earliest.
+        foreign: what workers said about calls of other pools; nothing was done with it.
+        untrue: calls whose rows were made of what workers of other pools said of them; they are made anew.
         counts: what happened how often, for the metrics.
     """
 
@@ -93,7 +115,10 @@ class Folded:
     granted: list[Grant] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
+    consents: list[Consent] = field(default_factory=list)
     soonest: float = math.inf
+    foreign: list[Entry] = field(default_factory=list)
+    untrue: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def note_times(self, rows: Sequence[LedgerRow]) -> None:

@@ -5,7 +5,7 @@ or that was so when the ledger had just applied the record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from msgspec import Raw, structs
 
@@ -18,6 +18,7 @@ from toolyard.contracts.events import (
     End,
     Ended,
     Parked,
+    Progress,
     SoftTimeout,
     Started,
     Withdrawn,
@@ -25,7 +26,7 @@ from toolyard.contracts.events import (
     sequence,
 )
 from toolyard.contracts.feed import Cursor, EventData, EventView, FeedEvent, FeedItem, Interest
-from toolyard.contracts.views import result_view
+from toolyard.contracts.views import authorization_view, result_view
 from toolyard.states import State
 from toolyard.store.calls import CallOutline
 from toolyard_scheduler.cancelling import WITHDRAWN_ERROR
@@ -39,6 +40,27 @@ _STARTED: Final = 1
 _ATTEMPT: Final = sequence(1, 0)
 _TELLING: Final = frozenset({Started, SoftTimeout, Parked, Withdrawn, *ENDS.values()})
 Meaning = tuple[FeedEvent, State]
+#: What a call waits for -> what is told of it; everything else waits for a time, or for the end of a pause.
+_PARKED: Final[dict[str, Meaning]] = {
+    "retry": ("parked", "retrying"),
+    "authorization": ("authorization_required", "awaiting_authorization"),
+}
+
+
+class Telling(NamedTuple):
+    """One event of the feed, before it is written for whoever it is for.
+
+    Attributes:
+        place: behind it.
+        pool: of the call.
+        at: when it happened.
+    """
+
+    place: Cursor
+    word: FeedEvent
+    pool: str
+    at: float
+    view: EventView
 
 
 class Repeats:
@@ -82,6 +104,11 @@ def may_be_wanted(entry: Entry, only: Interest | None) -> bool:
 
 
 def items(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Repeats) -> Iterator[FeedItem]:
+    """What these tell, in order, as it stands on pages; see `tellings`."""
+    return map(_on_a_page, tellings(entries, rows, repeats))
+
+
+def tellings(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Repeats) -> Iterator[Telling]:
     """What these tell, in order; each has passed `followed_org`. A call without a row was dropped as too old."""
     for entry in entries:
         content, place = entry.content, Cursor(entry.offset, 2 * entry.place + 2)
@@ -92,13 +119,13 @@ def items(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Re
             continue
         event = cast("CallEvent", content)
         meaning = _meaning(event, row)
-        if meaning is None:
+        if meaning is None and not _asked_its_user(event, row):
             continue
         if _tells_its_start(event, meaning):
             before, at = Cursor(place.offset, place.n - 1), cast("End", event).started_at or 0.0
             if not repeats.is_one(_event_id(event, _started_as(event), "started"), before):
                 yield _item(before, event, ("started", "running"), row, at=at, number=_started_as(event))
-        if not repeats.is_one(_event_id(event, event.sequence, meaning[0]), place):
+        if meaning is not None and not repeats.is_one(_event_id(event, event.sequence, meaning[0]), place):
             yield _item(place, event, meaning, row, at=event.time, number=event.sequence)
 
 
@@ -118,7 +145,7 @@ def _meaning(event: CallEvent, row: CallOutline | None) -> Meaning | None:
     if isinstance(event, Withdrawn):
         return _withdrawal(event, row)
     if isinstance(event, Parked):
-        return "parked", "retrying" if event.reason == "retry" else "scheduled"
+        return _PARKED.get(event.reason, ("parked", "scheduled"))
     return "soft_timeout" if isinstance(event, SoftTimeout) else "started", "running"
 
 
@@ -128,7 +155,9 @@ def _is_foreign(event: CallEvent, row: CallOutline) -> bool:
 
 
 def _outcome(event: End, row: CallOutline | None) -> Meaning | None:
-    """What an outcome was for its call."""
+    """What an outcome was for its call. That it waits for its user is told by the ledger, once it does."""
+    if event.authorization is not None and not event.final:
+        return None
     word = end_state(event)
     if row is None:
         return (cast("FeedEvent", word), word) if event.final else ("attempt_failed", "retrying")
@@ -163,11 +192,17 @@ def _came_before_the_end(event: End, row: CallOutline) -> bool:
     return row.finished_at is None or event.time < row.finished_at
 
 
-def _tells_its_start(event: CallEvent, meaning: Meaning) -> bool:
+def _asked_its_user(event: CallEvent, row: CallOutline | None) -> bool:
+    """Whether an attempt of this call found that its user has to consent: of it the start alone is told."""
+    ours = row is None or (row.org == event.org and not _is_foreign(event, row))
+    return isinstance(event, Ended) and event.authorization is not None and ours
+
+
+def _tells_its_start(event: CallEvent, meaning: Meaning | None) -> bool:
     """Whether no `Started` was published of the attempt that ended so, because it was too short."""
     if not isinstance(event, Ended) or event.by != "executor" or event.started_at is None:
         return False
-    return meaning[0] != "late_result" and not event.announced
+    return (meaning is None or meaning[0] != "late_result") and not event.announced
 
 
 def _started_as(event: CallEvent) -> int:
@@ -181,7 +216,7 @@ def _event_id(event: CallEvent, number: int, word: FeedEvent) -> str:
 # ---- how it is written --------------------------------------------------------------------------
 
 
-def _accepted(place: Cursor, call: Call) -> FeedItem:
+def _accepted(place: Cursor, call: Call) -> Telling:
     later = call.not_before
     data = EventData(
         call_id=call.call_id,
@@ -197,12 +232,12 @@ def _accepted(place: Cursor, call: Call) -> FeedItem:
         reason=None if later is None else "not_before",
         due_at=None if later is None else rfc3339(later),
     )
-    return _told(place, "accepted", data, at=call.accepted_at, number=0, traceparent=call.traceparent)
+    return _told(place, "accepted", data, call, at=call.accepted_at, number=0)
 
 
 def _item(
     place: Cursor, event: CallEvent, meaning: Meaning, row: CallOutline | None, *, at: float, number: int
-) -> FeedItem:
+) -> Telling:
     word, state = meaning
     data: dict[str, Any] = {
         "call_id": event.call_id,
@@ -217,7 +252,7 @@ def _item(
     }
     if word != "started":
         data |= _details(event)
-    return _told(place, word, EventData(**data), at=at, number=number, traceparent=event.traceparent)
+    return _told(place, word, EventData(**data), event, at=at, number=number)
 
 
 def _details(event: CallEvent) -> dict[str, Any]:
@@ -231,7 +266,12 @@ def _details(event: CallEvent) -> dict[str, Any]:
             "finished_at": rfc3339(event.finished_at),
         }
     if isinstance(event, Parked):
-        return {"reason": event.reason, "due_at": None if event.due_at is None else rfc3339(event.due_at)}
+        consent = event.authorization
+        return {
+            "reason": event.reason,
+            "due_at": None if event.due_at is None else rfc3339(event.due_at),
+            "authorization": None if consent is None else authorization_view(consent),
+        }
     if isinstance(event, Withdrawn):
         return {"effect": "none", "error": WITHDRAWN_ERROR, "finished_at": rfc3339(event.time)}
     return {"ends_at": rfc3339(cast("SoftTimeout", event).ends_at)}
@@ -246,13 +286,34 @@ def _shown(result: Result) -> ResultView:
     return result_view(result)
 
 
-def _told(
-    place: Cursor, word: FeedEvent, data: EventData, *, at: float, number: int, traceparent: str | None
-) -> FeedItem:
-    event_id = f"{data.call_id}/{number}/{word}"
-    view = EventView(
+def progress(event: Progress) -> EventView:
+    """What followers are told of how far an attempt has come."""
+    data = EventData(
+        call_id=event.call_id,
+        org=event.org,
+        tool=event.tool,
+        version=event.version,
+        state="running",
+        attempt=event.attempt,
+        deadline=rfc3339(event.deadline),
+        conversation=event.conversation,
+        user=event.user,
+        done=event.done,
+        total=event.total,
+        message=event.message,
+    )
+    return _view("progress", data, at=event.time, number=event.sequence, traceparent=event.traceparent)
+
+
+def _told(place: Cursor, word: FeedEvent, data: EventData, of: Call | CallEvent, *, at: float, number: int) -> Telling:
+    view = _view(word, data, at=at, number=number, traceparent=of.traceparent)
+    return Telling(place, word, of.pool, at, view)
+
+
+def _view(word: FeedEvent, data: EventData, *, at: float, number: int, traceparent: str | None) -> EventView:
+    return EventView(
         specversion="1.0",
-        id=event_id,
+        id=f"{data.call_id}/{number}/{word}",
         source=f"/orgs/{data.org}",
         type=f"io.toolyard.call.{word}.v1",
         subject=data.call_id,
@@ -262,23 +323,27 @@ def _told(
         data=data,
         traceparent=traceparent,
     )
+
+
+def _on_a_page(told: Telling) -> FeedItem:
+    view, data = told.view, told.view.data
+    body = encode_json(view)
+    if len(body) > MAX_EVENT:
+        body = encode_json(structs.replace(view, data=without_answer(data)))
     return FeedItem(
-        offset=place.offset,
-        n=place.n,
-        event=word,
-        event_id=event_id,
+        offset=told.place.offset,
+        n=told.place.n,
+        event=told.word,
+        event_id=view.id,
         call_id=data.call_id,
         tool=data.tool,
         state=data.state,
-        time=at,
+        time=told.at,
         conversation=data.conversation,
-        body=Raw(_encoded(view)),
+        body=Raw(body),
     )
 
 
-def _encoded(view: EventView) -> bytes:
-    """The view; without what no page could carry: it can be read with its call."""
-    body = encode_json(view)
-    if len(body) <= MAX_EVENT:
-        return body
-    return encode_json(structs.replace(view, data=structs.replace(view.data, result=None, report=None)))
+def without_answer(data: EventData) -> EventData:
+    """Without what nobody could carry: it can be read with its call."""
+    return structs.replace(data, result=None, report=None)

@@ -16,7 +16,7 @@ from toolyard import ids
 from toolyard.contracts import codec
 from toolyard.contracts.calls import VERSION, Call, CallMessage
 from toolyard.contracts.schedules import Failure, ScheduleSpec
-from toolyard.contracts.tools import ToolSpec, is_rerunnable, pinned
+from toolyard.contracts.tools import ToolSpec, fallback_pool, is_rerunnable, pinned
 from toolyard.store.schedules import ScheduleRow
 from toolyard.telemetry import tracing
 
@@ -97,7 +97,8 @@ def _message(row: ScheduleRow, slot: float, tool: ToolSpec, now: float) -> CallM
         user=spec.user,
         conversation=spec.conversation,
         context=spec.context,
-        traceparent=tracing.child(None),
+        traceparent=tracing.accept(None),
+        fallback=fallback_pool(tool),
     )
     raw = msgspec.Raw(codec.encode(pinned(tool)))
     return CallMessage(v=VERSION, call=call, tool=raw, budget=budget, claim="required")

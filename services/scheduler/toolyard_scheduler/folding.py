@@ -4,11 +4,21 @@ The ledger calls it inside a batch's transaction. Here is decided which record i
 `claims`, `outcomes`, `verdicts`, `parking` and `cancelling`. States move as `toolyard.states` allows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from toolyard.contracts.calls import Call, CallMessage
-from toolyard.contracts.control import Cancel, Claim, Pause, PausesAsked, Released, Resume, Settled
+from toolyard.contracts.control import (
+    AuthorizationAsked,
+    Authorized,
+    Cancel,
+    Claim,
+    Pause,
+    PausesAsked,
+    Released,
+    Resume,
+    Settled,
+)
 from toolyard.contracts.events import (
     CallEvent,
     Cancelled,
@@ -27,35 +37,39 @@ from toolyard.contracts.events import (
 )
 from toolyard.states import is_terminal
 from toolyard.store.ledger_rows import LedgerRow, Submission
-from toolyard_scheduler import cancelling, claims, outcomes, parking, rows, telling, verdicts
-from toolyard_scheduler.entries import AboutCall, Entry, Folded, Grant
+from toolyard_scheduler import cancelling, claims, metrics, outcomes, parking, rows, telling, verdicts
+from toolyard_scheduler.entries import AboutCall, Consent, Entry, Folded, Grant
 from toolyard_scheduler.rows import Around
 
 #: Tuples, because they are asked for each record of the log.
-_ABOUT_MANY: Final = (Pause, Resume, PausesAsked)
-_NEED_CALL: Final = frozenset({Released, Settled, Cancel})
+_ABOUT_MANY: Final = (Pause, Resume, PausesAsked, AuthorizationAsked)
+_NEED_CALL: Final = frozenset({Released, Settled, Cancel, Authorized})
 _TELL_CALL: Final = (CallEvent, Claim)
+_SAID_BY_WORKERS: Final = (Ended, Started, SoftTimeout, Parked)
 
 
 def fold(entries: Sequence[Entry], folded: Folded, around: Around) -> None:
     """Fold these records about calls, in order, into the rows that are there; rows that are missing are made."""
     for entry in entries:
-        content = entry.content
+        content, here = entry.content, around.at(entry.content)
         if isinstance(content, CallMessage):
-            _submitted(folded, content, entry.offset, around)
+            _submitted(folded, content, entry.offset, here)
+            continue
+        if _is_foreign(folded.rows.get(entry.call_id), entry):
+            folded.foreign.append(entry)
             continue
         row = None if isinstance(content, _ABOUT_MANY) else _row(folded, content)
         if row is None:  # a word about a call that nobody has told us of
             continue
         holder, until = row.holder, row.runs_until
-        _FOLDS[type(content)](folded, row, content, around)
+        _FOLDS[type(content)](folded, row, content, here)
         if row.holder != holder or row.runs_until != until:
             _holder_changed(folded, row, holder)
 
 
-def calls_to_know(entries: Sequence[Entry]) -> list[str]:
-    """The calls of which these records can only be folded if it is known what was asked for."""
-    found = {}
+def calls_to_know(entries: Sequence[Entry], there: Mapping[str, LedgerRow]) -> list[str]:
+    """The calls, of those that are there, whose records can only be folded if it is known what was asked for."""
+    found = {call_id: True for call_id, row in there.items() if row.diverted}
     for entry in entries:
         content = entry.content
         kind = type(content)
@@ -63,16 +77,21 @@ def calls_to_know(entries: Sequence[Entry]) -> list[str]:
             continue
         if kind in _NEED_CALL or (isinstance(content, Ended) and outcomes.needs_call(content)):
             found[entry.call_id] = True
-    return list(found)
+    return [call_id for call_id in found if call_id in there]
 
 
 # ---- one function for each kind of record ---------------------------------------------------------
 def _submitted(folded: Folded, message: CallMessage, offset: int, around: Around) -> None:
     call = message.call
     row = folded.rows.get(call.call_id)
+    if row is not None and _is_untrue(row, call):
+        folded.untrue.append(call.call_id)
+        if row.holder is not None:
+            folded.freed.append(row.holder)
+        row = None
     if row is None:
         row = _add(folded, call, offset)
-        row.attempt = message.attempt
+        row.attempt, row.waived, row.diverted = message.attempt, message.waived, message.diverted
         if parking.is_for_later(message):
             parking.park_until(row, call.not_before or 0.0, call.deadline)
         folded.counts["accepted"] += 1
@@ -81,6 +100,7 @@ def _submitted(folded: Folded, message: CallMessage, offset: int, around: Around
     same = row.body_hash == call.body_hash
     if row.log_offset is None and same:  # its events came first: now the call itself is known
         row.call, row.gateway, row.log_offset, row.changed = call, call.gateway, offset, True
+        row.pool = call.pool
         folded.counts["accepted"] += 1
     elif row.gateway != call.gateway or not same:
         row.submitters += 1
@@ -104,8 +124,12 @@ def _started(_: Folded, row: LedgerRow, event: Started, __: Around) -> None:
 def _ended(folded: Folded, row: LedgerRow, event: Ended, around: Around) -> None:
     meaning = outcomes.apply(row, event, around)
     folded.counts[row.state if meaning == "end" else _COUNTS.get(meaning, meaning)] += 1
-    if meaning == "retry":
+    if meaning == "end" and event.error is not None:
+        metrics.failed(folded.counts, event.error.code)
+    if meaning in ("retry", "consent"):
         _parked_now(folded, row, event, around)
+    if meaning == "consent" and event.authorization is not None:
+        folded.consents.append(Consent(event.authorization, rows.call_of(row), around.moment(event.time)))
 
 
 def _claim(folded: Folded, row: LedgerRow, claim: Claim, around: Around) -> None:
@@ -135,6 +159,10 @@ def _cancel(_: Folded, row: LedgerRow, record: Cancel, around: Around) -> None:
     cancelling.cancel(row, record, around)
 
 
+def _authorized(_: Folded, row: LedgerRow, record: Authorized, around: Around) -> None:
+    parking.authorized(row, record, around)
+
+
 def _parked(_: Folded, row: LedgerRow, event: Parked, around: Around) -> None:
     parking.parked_by_worker(row, event, around)
 
@@ -150,6 +178,7 @@ def _nothing(_: Folded, __: LedgerRow, ___: object, ____: Around) -> None:
 _FOLDS: Final[dict[type, Callable[..., None]]] = {
     Claim: _claim,
     Claimed: _nothing,
+    Authorized: _authorized,
     Cancel: _cancel,
     Ending: _ending,
     Parked: _parked,
@@ -164,12 +193,43 @@ _COUNTS: Final = {
     "late": "late_results",
     "older": "older_attempts",
     "retry": "retries",
+    "consent": "consents",
     "repeat": "repeated_outcomes",
     "conflict": "foreign_outcomes",
 }
 
 
 # ---- what they share ------------------------------------------------------------------------------
+def _is_foreign(row: LedgerRow | None, entry: Entry) -> bool:
+    """Whether a worker speaks of another pool's call. The pool it names is its own: its signature was held to that."""
+    content = entry.content
+    if row is None or not row.pool:
+        return False
+    pool = entry.pool
+    if isinstance(content, Claim) or (isinstance(content, _SAID_BY_WORKERS) and _by_worker(content)):
+        pool = content.pool
+    elif not isinstance(content, Released):
+        return False
+    if pool in ("", "-", row.pool):
+        return False
+    call = row.call or row.known
+    return not row.diverted or (call is not None and pool != call.fallback)
+
+
+def _is_untrue(row: LedgerRow, call: Call) -> bool:
+    """Whether all that is known of this call was said, before its own record came, by a pool that it is not for.
+
+    Ids of calls can be known before: those of schedules, and of keys that follow a pattern.
+    """
+    if row.log_offset is not None or row.pool in ("", call.pool):
+        return False
+    return row.pool != call.fallback or row.body_hash != call.body_hash
+
+
+def _by_worker(content: CallEvent) -> bool:
+    return not isinstance(content, Ended | Parked) or content.by == "executor"
+
+
 def _row(folded: Folded, content: AboutCall) -> LedgerRow | None:
     """The call's row, made of the record itself where its accepted record was not seen and it tells enough."""
     row = folded.rows.get(content.call_id)
@@ -194,6 +254,7 @@ def _add(folded: Folded, call: Call, offset: int | None) -> LedgerRow:
         body_hash=call.body_hash,
         state="queued",
         log_offset=offset,
+        pool=call.pool,
         call=call,
         new=True,
     )

@@ -11,13 +11,17 @@ from typing import Final, NamedTuple
 
 from toolyard.clock import Clock
 from toolyard.contracts.control import Paused
-from toolyard.errors import LogGap, Unavailable
+from toolyard.errors import BadSignature, LogGap, TransportError, Unavailable
 from toolyard.store.base import NotStorable
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger import Position, SqlLedger
+from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import LogReader, Record, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.replays import Remembered
+from toolyard.transport.trust import not_theirs
+from toolyard_scheduler import traced, trail
 from toolyard_scheduler.applying import apply
 from toolyard_scheduler.budget import RetryBudget
 from toolyard_scheduler.clock_check import ClockCheck
@@ -38,6 +42,8 @@ PACE: Final = 0.1
 _SLICE: Final = 50
 #: Seconds after which an owner without records shows that it lives.
 BEAT: Final = 1.0
+#: Records of a batch that are put away, at most: a flood of forged ones is counted, and seen by its beginning.
+_PUT_AWAY: Final = 20
 #: Seconds until the record at which the ledger stands must have come.
 _ATTACH: Final = 10.0
 
@@ -64,7 +70,7 @@ class Ledger:
         position: where it stands and in which epoch it leads: from `SqlLedger.lead`.
         pauses: what is paused at that place.
         told: is told what each batch came to, after its commit.
-        heard: is told what each batch was, and up to which offset it went, after its commit.
+        heard: are told what each batch was, and up to which offset it went, after its commit.
         counts: what happened how often; outlives the term.
         pace: seconds between two batches.
     """
@@ -83,7 +89,7 @@ class Ledger:
         pace: float = PACE,
         pauses: frozenset[Paused] = frozenset(),
         told: Callable[[Folded], None] = lambda _: None,
-        heard: Callable[[Sequence[Entry], int], None] = lambda _, __: None,
+        heard: Sequence[Callable[[Sequence[Entry], int], None]] = (),
     ) -> None:
         self._transport = transport
         self._envelope = envelope
@@ -98,6 +104,8 @@ class Ledger:
         self._budget = RetryBudget()
         self._told = told
         self._heard = heard
+        self._seen = Remembered()
+        self._foreign: list[Entry] = []
         self._moved = asyncio.Event()
         self._began = clock.now()
         self.sender = position.owner or ""
@@ -190,16 +198,20 @@ class Ledger:
         if not records:
             return
         self._check_holes(records)
-        opened = Opened()
+        began, opened = traced.now(), Opened(before=self.record_time)
         for start in range(0, len(records), _SLICE):
-            open_records(self._envelope, records[start : start + _SLICE], opened)
+            open_records(self._envelope, records[start : start + _SLICE], opened, self._seen)
             await asyncio.sleep(0)
         last = records[-1]
+        self._foreign.clear()
         to = Place(last.offset, last.message_id, opened.newest_after(self.record_time, self._clock.now()))
-        await self._commit(opened.entries, to)
-        self._heard(opened.entries, to.offset)
+        await self._commit(opened.entries, to, began)
+        applied = [entry for entry in opened.entries if entry not in self._foreign] if self._foreign else opened.entries
+        for hear in self._heard:
+            hear(applied, to.offset)
         self._counts["records"] += len(records)
-        self._counts["passed_over"] += opened.passed_over
+        self._counts["passed_over"] += opened.passed_over + len(self._foreign)
+        self._put_away([*opened.refused, *self._refused(records)])
         self._note(opened)
 
     def _check_holes(self, records: Sequence[Record]) -> None:
@@ -212,7 +224,7 @@ class Ledger:
                 )
             before = record.offset
 
-    async def _commit(self, entries: list[Entry], to: Place) -> None:
+    async def _commit(self, entries: list[Entry], to: Place, began: int) -> None:
         """Apply these; what the database will never take is found by halves, told and passed over.
 
         The first half leaves the place where it is: should the second one not come to its end, it is applied again,
@@ -226,14 +238,16 @@ class Ledger:
             if len(entries) == 1:
                 log.warning("a record cannot be stored and was passed over", offset=to.offset, reason=str(error))
                 self._counts["passed_over"] += 1
-                await self._commit([], to)
+                await self._commit([], to, began)
                 return
             half = len(entries) // 2
-            await self._commit(entries[:half], Place(self.offset, self.record_id, self.record_time))
-            await self._commit(entries[half:], to)
+            await self._commit(entries[:half], Place(self.offset, self.record_id, self.record_time), began)
+            await self._commit(entries[half:], to, began)
             return
         self.offset, self.record_id, self.record_time = to
         self._tell(folded)
+        traced.applied(entries, folded, began)
+        trail.applied(entries)
 
     def _write(self, entries: list[Entry], to: Place) -> tuple[Folded, frozenset[Paused]]:
         """On a thread of the crossing: one transaction."""
@@ -244,9 +258,20 @@ class Ledger:
 
     def _tell(self, folded: Folded) -> None:
         self._counts.update(folded.counts)
+        self._foreign += folded.foreign
         self._told(folded)
         self._moved.set()
         self._moved = asyncio.Event()
+
+    def _refused(self, records: Sequence[Record]) -> list[tuple[Record, BadSignature]]:
+        """The records in which workers speak of calls of other pools."""
+        said = {entry.offset for entry in self._foreign}
+        return [(each, self._envelope.refused(each, not_theirs())) for each in records if each.offset in said]
+
+    def _put_away(self, refused: Sequence[tuple[Record, BadSignature]]) -> None:
+        """Quarantine what is not believed: of claims, say, nobody else reads. The same message is one letter only."""
+        for record, error in refused[:_PUT_AWAY]:
+            self._transport.publish(self._envelope.quarantined(record, str(error))).add_done_callback(_note_refusal)
 
     def _note(self, opened: Opened) -> None:
         now = self._clock.now()
@@ -256,3 +281,10 @@ class Ledger:
                 self._clock_check.own_came_back(offset)
         for offset, time in opened.times:
             self._clock_check.saw(offset, time)
+        for told in opened.levels:
+            LEVELS.hear(told, now)
+
+
+def _note_refusal(sent: asyncio.Future[None]) -> None:
+    if not sent.cancelled() and isinstance(error := sent.exception(), TransportError):
+        log.warning("a record that is not believed was not quarantined", reason=str(error))

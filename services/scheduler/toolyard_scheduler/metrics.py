@@ -1,41 +1,60 @@
-"""The scheduler's numbers, as Prometheus reads them."""
+"""The scheduler's numbers. What the ledger counts it counts by words, together with each batch; here they get names."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
 
-_TOTALS = {
-    "records": ("toolyard_ledger_records_total", "Records of the log that were applied"),
-    "passed_over": ("toolyard_ledger_passed_over_total", "Records that did not verify, decode or fit"),
-    "accepted": ("toolyard_ledger_calls_total", "Calls that came into the ledger"),
-    "late_results": ("toolyard_late_results_total", "Outcomes that came after the end"),
-    "older_attempts": ("toolyard_older_attempts_total", "Failures of attempts that had been followed by others"),
-    "resubmitted": ("toolyard_resubmitted_total", "Calls submitted again by another gateway"),
-    "foreign_outcomes": ("toolyard_foreign_outcomes_total", "Outcomes of a submission with another body"),
-    "retries": ("toolyard_retries_total", "Attempts that are followed by another one"),
-    "resumed": ("toolyard_resumed_total", "Parked calls that became due by the end of a pause"),
-    "feed_pages": ("toolyard_feed_pages_total", "Pages of events that gateways were given"),
-    "feed_items": ("toolyard_feed_items_total", "Events on these pages"),
-    "conflicts": ("toolyard_submission_conflicts_total", "Calls submitted again with another body"),
+from toolyard.errors import CODES
+from toolyard.telemetry import catalogue
+from toolyard.telemetry.metrics import OTHERS, Board, Metric, Reading
+from toolyard_scheduler import consent_counts
+
+_TOTALS: Final[Mapping[str, Metric]] = {
+    "records": catalogue.RECORDS,
+    "passed_over": catalogue.PASSED_OVER,
+    "accepted": catalogue.LEDGER_CALLS,
+    "late_results": catalogue.LATE_RESULTS,
+    "older_attempts": catalogue.OLDER_ATTEMPTS,
+    "resubmitted": catalogue.RESUBMITTED,
+    "foreign_outcomes": catalogue.FOREIGN_OUTCOMES,
+    "retries": catalogue.RETRIES,
+    "consents": catalogue.CONSENTS,
+    "resumed": catalogue.RESUMED,
+    "feed_pages": catalogue.FEED_PAGES,
+    "feed_items": catalogue.FEED_ITEMS,
+    "feed_published": catalogue.FEED_PUBLISHED,
+    "feed_nacked": catalogue.FEED_NACKED,
+    "feed_unconfirmed": catalogue.FEED_UNCONFIRMED,
+    "feed_lost": catalogue.FEED_LOST,
+    "feed_dropped": catalogue.FEED_DROPPED,
+    "conflicts": catalogue.CONFLICTS,
 }
-_ANSWERS = ("granted", "started", "terminal", "paused")
-_ENDS = ("succeeded", "failed", "timed_out", "expired", "cancelled", "rejected")
+_ANSWERS: Final = ("granted", "started", "terminal", "paused")
+_ENDS: Final = ("succeeded", "failed", "timed_out", "expired", "cancelled", "rejected")
+_CODE: Final = "code "
 
 
-def render(counts: Mapping[str, int], *, leading: bool, lag: float, followed: int) -> str:
-    """The text of `/metrics`."""
-    lines = []
-    for name, (metric, meaning) in _TOTALS.items():
-        lines += [f"# HELP {metric} {meaning}", f"# TYPE {metric} counter", f"{metric} {counts.get(name, 0)}"]
-    ends = "toolyard_calls_ended_total"
-    lines += [f"# HELP {ends} Calls by the state in which they ended", f"# TYPE {ends} counter"]
-    lines += [f'{ends}{{state="{state}"}} {counts.get(state, 0)}' for state in _ENDS]
-    answered = "toolyard_claims_answered_total"
-    lines += [f"# HELP {answered} Claims by their answer", f"# TYPE {answered} counter"]
-    lines += [f'{answered}{{answer="{answer}"}} {counts.get(f"claims_{answer}", 0)}' for answer in _ANSWERS]
-    lines += _gauge("toolyard_ledger_leading", "Whether this scheduler keeps the ledger", str(int(leading)))
-    lines += _gauge("toolyard_ledger_lag_seconds", "Seconds since the ledger was up to date", f"{lag:.3f}")
-    lines += _gauge("toolyard_feed_orgs", "Orgs whose events somebody follows", str(followed))
-    return "\n".join(lines) + "\n"
+def failed(counts: Counter[str], code: str) -> None:
+    """A call ended without success. A code that is none of ours has no series of its own: workers may say any word."""
+    counts[_CODE + (code if code in CODES else OTHERS)] += 1
 
 
-def _gauge(metric: str, meaning: str, value: str) -> list[str]:
-    return [f"# HELP {metric} {meaning}", f"# TYPE {metric} gauge", f"{metric} {value}"]
+def show(board: Board, counts: Mapping[str, int]) -> None:
+    """Show what the ledger has counted."""
+    board.watch(lambda: _totals(counts), *_TOTALS.values())
+    board.watch(lambda: _by_label(counts), catalogue.CALLS_ENDED, catalogue.CLAIMS_ANSWERED, catalogue.CALLS_FAILED)
+    board.watch(lambda: consent_counts.readings(counts), catalogue.AUTHORIZATIONS, catalogue.AUTHORIZATION_SECONDS)
+
+
+def _totals(counts: Mapping[str, int]) -> Iterator[Reading]:
+    """What has one number."""
+    return (Reading(metric, (), counts.get(word, 0)) for word, metric in _TOTALS.items())
+
+
+def _by_label(counts: Mapping[str, int]) -> Iterator[Reading]:
+    for state in _ENDS:
+        yield Reading(catalogue.CALLS_ENDED, (state,), counts.get(state, 0))
+    for answer in _ANSWERS:
+        yield Reading(catalogue.CLAIMS_ANSWERED, (answer,), counts.get(f"claims_{answer}", 0))
+    for word in [word for word in counts if word.startswith(_CODE)]:
+        yield Reading(catalogue.CALLS_FAILED, (word.removeprefix(_CODE),), counts[word])

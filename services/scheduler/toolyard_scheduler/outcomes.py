@@ -4,16 +4,20 @@ A call has one end. A success of any attempt is one; the failure of an older att
 may be followed by another attempt parks the call.
 """
 
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
+from toolyard.contracts.bounds import MOST_ATTEMPTS
+from toolyard.contracts.calls import Call
 from toolyard.contracts.events import End, Ended, attempts_of, end_state
-from toolyard.contracts.retries import may_follow, pause_after
+from toolyard.contracts.retries import may_fall_back, may_follow, only_waits, pause_after
 from toolyard.states import Effect, is_terminal
 from toolyard.store.ledger_rows import LedgerRow
-from toolyard_scheduler import rows, verdicts
+from toolyard_scheduler import parking, rows, verdicts
 from toolyard_scheduler.rows import Around
 
-Meaning = Literal["end", "repeat", "late", "older", "conflict", "retry", "not_retried", "impossible"]
+Meaning = Literal["end", "repeat", "late", "older", "conflict", "retry", "consent", "not_retried", "impossible"]
+#: The last attempt of a call: there is no number for one more.
+_LAST: Final = MOST_ATTEMPTS - 1
 
 
 def apply(row: LedgerRow, event: Ended, around: Around) -> Meaning:
@@ -88,15 +92,49 @@ def _failed(row: LedgerRow, event: Ended, around: Around) -> Meaning:
         verdicts.settle(row, row.doomed, at, running=False)
         return "not_retried"
     row.report = event.report
-    pause = pause_after(call, event.attempt, event.error)
-    may = at + pause < call.deadline and may_follow(call, event.attempt, event.error, event.effect)
-    if may and around.budget.spend(event.org, event.tool, around.now):
-        rows.next_attempt(row, row.effect, around.now + pause)
-        return "retry"
+    meaning = _go_on(row, event, call, at, around) if event.attempt < _LAST else None
+    if meaning is not None:
+        return meaning
     state = end_state(cast("End", event))
     code = state if event.error is None or state == "timed_out" else event.error.code
     verdicts.settle(row, code, at, running=False, error=event.error)
     return "not_retried"
+
+
+def _go_on(row: LedgerRow, event: Ended, call: Call, at: float, around: Around) -> Meaning | None:
+    """What follows the attempt, if anything does: its user, another try, its fallback, or its provider's recovery."""
+    if event.authorization is not None and only_waits(event.error, event.effect):
+        parking.park_for_consent(row, event.authorization)
+        return "consent"
+    if not only_waits(event.error, event.effect) and (again := _try_again(row, event, call, at, around)):
+        return again
+    if not row.diverted and at < call.deadline and may_fall_back(call, event.error, row.effect):
+        row.diverted, row.waived = True, event.attempt
+        rows.next_attempt(row, row.effect, around.now)
+        return "retry"
+    return _wait(row, event, call, at, around)
+
+
+def _wait(row: LedgerRow, event: Ended, call: Call, at: float, around: Around) -> Meaning | None:
+    """Behind an open circuit nothing was tried: no attempt of the policy is spent, and no retry of the budget."""
+    if event.error is None or event.error.code != "circuit_open" or event.effect != "none":
+        return None
+    pause = pause_after(call, event.attempt - row.waived, event.error)
+    if at + pause >= call.deadline:
+        return None
+    row.waived += 1
+    rows.next_attempt(row, row.effect, around.now + pause)
+    return "retry"
+
+
+def _try_again(row: LedgerRow, event: Ended, call: Call, at: float, around: Around) -> Meaning | None:
+    tried = event.attempt - row.waived
+    pause = pause_after(call, tried, event.error)
+    may = at + pause < call.deadline and may_follow(call, tried, event.error, event.effect)
+    if not may or not around.budget.spend(call.org, call.tool, around.now):
+        return None
+    rows.next_attempt(row, row.effect, around.now + pause)
+    return "retry"
 
 
 def _late(row: LedgerRow, event: Ended) -> Meaning:

@@ -57,7 +57,7 @@ class Rereader:
         repeats: feed.Repeats,
     ) -> None:
         self._transport = transport
-        self._envelope = envelope
+        self._envelope = envelope.unwatched()
         self._calls = calls
         self._crossing = crossing
         self._bounds = bounds

@@ -9,7 +9,7 @@ from toolyard.contracts.calls import Call
 from toolyard.contracts.control import Paused
 from toolyard.states import Effect, State, is_terminal, may_follow
 from toolyard.store.ledger_rows import LedgerRow
-from toolyard_scheduler.budget import RetryBudget
+from toolyard_scheduler.budget import Budget, RetryBudget
 
 _ORDER: tuple[Effect, ...] = ("none", "done", "unknown")
 
@@ -29,8 +29,12 @@ class Around:
     now: float
     sender: str = ""
     pauses: frozenset[Paused] = frozenset()
-    budget: RetryBudget = field(default_factory=RetryBudget)
+    budget: Budget = field(default_factory=RetryBudget)
     undisputed: bool = True
+
+    def at(self, _: object) -> "Around":
+        """What holds for this record of the batch: while the ledger leads, the same for all of them."""
+        return self
 
     def moment(self, time: float) -> float:
         """When something happened, by its maker's clock; a clock that is ahead of ours does not put it off."""
@@ -97,19 +101,25 @@ def close(row: LedgerRow, state: State, at: float, sequence: int) -> bool:
     row.finished_at, row.end_sequence = at, sequence
     row.settled = False
     _free(row)
-    row.doomed = row.due_at = row.parked_for = row.queue_due = None
+    row.doomed = row.due_at = row.parked_for = row.queue_due = row.consent = row.awaits = None
     return True
 
 
 def next_attempt(row: LedgerRow, effect: Effect, due_at: float, *, alone: bool = False) -> None:
-    """This attempt is over and another follows, at that time; no claim of an older one counts any more."""
+    """This attempt is over and another follows, at that time."""
     row.effect = worse(row.effect, effect)
-    row.attempt += 1
-    _free(row)
-    row.ending = False
+    leave_attempt(row)
     row.alone = alone
     row.due_at, row.parked_for = due_at, "retry"
     move(row, "retrying")
+
+
+def leave_attempt(row: LedgerRow) -> None:
+    """This attempt is over and has a successor; no claim of an older one counts any more."""
+    row.attempt += 1
+    _free(row)
+    row.ending = False
+    row.consent = row.awaits = None
     row.changed = True
 
 

@@ -5,7 +5,6 @@ the scheduler; nothing that it tells is in the log.
 """
 
 import asyncio
-from collections import Counter
 from typing import Final
 
 import msgspec
@@ -19,16 +18,16 @@ from toolyard.errors import (
     ContractError,
     SecretUnreadable,
     SettingsError,
-    StoreUnavailable,
     ToolyardError,
-    TransportError,
 )
 from toolyard.security.aws_secrets import AwsSecrets
 from toolyard.security.sealing import box
 from toolyard.security.secrets import SecretProvider, Secrets
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
+from toolyard.telemetry import catalogue
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Board
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
@@ -65,6 +64,7 @@ class SecretsDesk:
     Args:
         secrets: the values of orgs' secrets; asked on a thread of ``crossing``.
         crossing: of its own, so that nobody who keeps the ledger waits for secrets.
+        board: where it is shown how it answered.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class SecretsDesk:
         crossing: Crossing,
         secrets: SecretProvider,
         clock: Clock = SYSTEM,
+        board: Board | None = None,
     ) -> None:
         self._transport = transport
         self._envelope = envelope
@@ -85,7 +86,7 @@ class SecretsDesk:
         self._id = ids.new_id()
         self._seen = Seen()
         self._open: set[asyncio.Task[None]] = set()
-        self.counts: Counter[str] = Counter()
+        self.answered = (board or Board()).counter(catalogue.SECRETS_ANSWERED, (("told",), ("refused",), ("again",)))
 
     async def run(self) -> None:
         """Answer for ever.
@@ -101,13 +102,6 @@ class SecretsDesk:
                 task.cancel()
             await subscription.close()
 
-    def metrics(self) -> str:
-        """What `/metrics` shows of it."""
-        name = "toolyard_secrets_answered_total"
-        lines = [f"# HELP {name} Questions of workers for secrets, by their answer", f"# TYPE {name} counter"]
-        lines += [f'{name}{{answer="{answer}"}} {self.counts[answer]}' for answer in ("told", "refused", "again")]
-        return "\n".join([*lines, ""])
-
     def _take(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._handle(delivery))
         self._open.add(task)
@@ -116,18 +110,24 @@ class SecretsDesk:
     async def _handle(self, delivery: Delivery) -> None:
         """Answer one; what cannot be answered now is dropped, because a worker without an answer asks again."""
         try:
-            await self._answer(self._envelope.open_secrets_asked(delivery))
+            asked = self._envelope.open_secrets_asked(delivery)
         except ContractError as error:
             await self._quarantine(delivery, f"{error.code}: {error}")
-        except (StoreUnavailable, TransportError) as error:
-            log.warning("a question for secrets is not answered now", reason=str(error))
+            delivery.ack()
+            return
+        try:
+            await self._answer(asked)
+        except ToolyardError as error:
+            log.warning("a question for secrets is not answered now", reason=f"{error.code}: {error}")
+        except Exception as error:  # noqa: BLE001 - a defect at one question must not hurt the others
+            log.error("a defect at a question for secrets", error=type(error).__name__)  # noqa: TRY400 - no values
         finally:
             delivery.ack()
 
     async def _answer(self, asked: SecretsAsked) -> None:
         now = self._clock.now()
         if not self._seen.first_time(asked.nonce, now):
-            self.counts["again"] += 1
+            self.answered.add("again")
             log.warning("a question for secrets came again", org=asked.org, worker=asked.worker)
             return
         try:
@@ -138,7 +138,7 @@ class SecretsDesk:
             told = self._told(asked, sealed=sealed)
         except NotEntitled as refused:
             told = self._refusal(asked, refused)
-        self.counts["told" if told.refused is None else "refused"] += 1
+        self.answered.add("told" if told.refused is None else "refused")
         await self._transport.publish(self._envelope.secrets_told(told))
 
     def _held(self, asked: SecretsAsked) -> CallMessage:

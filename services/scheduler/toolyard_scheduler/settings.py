@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from toolyard.arcade_names import ARCADE_URL
+from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
+from toolyard.security.egress import AllowList
 from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.settings import (
@@ -13,19 +16,24 @@ from toolyard.settings import (
     keyring,
     local_database,
     one_of,
+    orgs,
     path,
     port,
     read,
     seconds,
     secret_keys,
+    service_url,
     setting,
     text,
     transport_url,
+    unfit_for_core,
     unsafe,
 )
 
 #: Seconds that ended calls are kept where nobody says.
 KEPT: Final = 30 * 86_400.0
+#: The same of what streams at the broker keep for followers.
+FEED_KEPT: Final = 7 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +45,16 @@ class SchedulerSettings:
     data: Path = setting("TOOLYARD_DATA", path, Path(".toolyard").absolute())
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
+    egress_allow: AllowList = setting("TOOLYARD_EGRESS_ALLOW", AllowList.parse, AllowList())
+    arcade_url: str = setting("TOOLYARD_ARCADE_URL", service_url, ARCADE_URL)
+    nango_url: str = setting("TOOLYARD_NANGO_URL", service_url, NANGO_URL)
     secrets_aws_prefix: str | None = setting("TOOLYARD_SECRETS_AWS_PREFIX", aws_prefix, None)
     host: str = setting("TOOLYARD_HOST", text, "127.0.0.1")
     port: int | None = setting("TOOLYARD_PORT", port, None)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
+    feed: str = setting("TOOLYARD_FEED", one_of("on", "off"), "on")
+    feed_streams: tuple[str, ...] = setting("TOOLYARD_FEED_STREAMS", orgs, ())
+    feed_kept: float = setting("TOOLYARD_FEED_KEPT", seconds, FEED_KEPT)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
@@ -60,6 +74,11 @@ def read_settings() -> SchedulerSettings:
     """
     settings = read(SchedulerSettings)
     problems = _unsafe(settings) if settings.profile == "production" else []
+    if settings.feed == "off" and settings.feed_streams:
+        problems.append(
+            "TOOLYARD_FEED_STREAMS names orgs, and TOOLYARD_FEED is off: nothing would come into their streams"
+        )
+    problems += unfit_for_core(settings.signing_keys)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings

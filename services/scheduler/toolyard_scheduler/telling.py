@@ -82,6 +82,8 @@ def parked(row: LedgerRow, told: CallEvent | Claim, around: Around) -> Parked:
         time=around.now,
         reason=row.parked_for or "paused",
         due_at=row.due_at,
+        authorization=told.authorization if isinstance(told, Ended) and row.awaits is not None else None,
+        diverted=row.diverted,
     )
 
 

@@ -29,12 +29,19 @@ _TOLD: Final = 64
 #: What a call is ended for whose time is over; which of the two it is told, what was started of it decides.
 _OVERDUE: Final = frozenset({"timed_out", "expired"})
 #: Code -> state of the end; every other code is a failure.
-_STATES: Final[dict[str, State]] = {"cancelled": "cancelled", "expired": "expired", "timed_out": "timed_out"}
+_STATES: Final[dict[str, State]] = {
+    "authorization_expired": "expired",
+    "cancelled": "cancelled",
+    "expired": "expired",
+    "timed_out": "timed_out",
+}
 _TEXTS: Final = {
     "cancelled": "it was cancelled",
     "outcome_unknown": "its worker fell silent while it may have been running; nobody knows what it did",
     "poisoned": f"{MOST_DEATHS} workers died while they ran it",
     "internal": "it could not be dispatched or delivered",
+    "authorization_expired": "its user did not consent in time",
+    "permission_denied": "its user, or who is asked for the user's consent, refused",
 }
 
 
@@ -100,12 +107,14 @@ def settle(row: LedgerRow, code: str, at: float, *, running: bool, error: ErrorI
     if error is None and code not in CODES:
         text = f"it was told to end as {code[:_TOLD]!r}, which is none of our ends"
         code, error = "internal", error_info("internal", text, retryable=False)
+    if code in _OVERDUE and row.parked_for == "authorization":
+        code = "authorization_expired"
     told, row.effect = end_of(code, attempts=row.attempts, effect=row.effect, running=running)
     if error is None:  # else its worker has said in which phase it timed out
         code = told
     row.doomed, row.settled, row.ending = code, True, True
     row.error = _error(code) if error is None else error
-    row.holder = row.runs_until = row.due_at = row.parked_for = row.spent = row.ending_claim = None
+    row.holder = row.runs_until = row.due_at = row.parked_for = row.spent = row.ending_claim = row.awaits = None
     row.refused = row.alone = False
     row.watch_at = at
     row.changed = True

@@ -2,11 +2,13 @@
 
 import sys
 
+from toolyard import process
 from toolyard.cli import services
 
 
 def main() -> None:
     """Run the command line of this process. The console script calls it."""
+    process.begin()
     for number, word in enumerate(sys.argv):
         if not _is_text(word):
             sys.stderr.write(f"Error: word {number} of the command line is not UTF-8 text.\n")

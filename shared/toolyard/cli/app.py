@@ -6,13 +6,28 @@ from typing import Annotated, Final
 import typer
 
 import toolyard
-from toolyard.cli import calls, dead_letters, doctor, events, keys, pools, schedules, secrets, services, tools, topology
+from toolyard.cli import (
+    authorizations,
+    calls,
+    dead_letters,
+    doctor,
+    events,
+    keys,
+    logs,
+    pools,
+    schedules,
+    secrets,
+    services,
+    tools,
+    topology,
+    webhooks,
+)
 from toolyard.cli.naming import Root
 
 _ABOUT = """Run the tool calls of LLM applications on worker pools behind RabbitMQ.
 
-Begin with [bold]toolyard dev[/bold]: the whole system in one process, and a first call to paste.
-[bold]toolyard demo[/bold] is a tour of some seconds.
+Begin with [bold]toolyard dev[/bold]: the whole system in one process, a first call to paste. \
+[bold]toolyard demo[/bold] is a tour.
 """
 _AFTER = (
     "Client commands ask http://127.0.0.1:8080 unless TOOLYARD_HOST, TOOLYARD_PORT or --url say otherwise, "
@@ -45,11 +60,14 @@ def build() -> typer.Typer:
     calls.add(app, panel=USE)
     tools.add(app, panel=USE)
     schedules.add(app, panel=USE)
+    authorizations.add(app, panel=USE)
     secrets.add(app, panel=USE)
     pools.add(app, panel=USE)
     keys.add(app, panel=USE)
     events.add(app, panel=USE)
+    webhooks.add(app, panel=USE)
     dead_letters.add(app, panel=LOOK)
+    logs.add(app, panel=LOOK)
     topology.add(app, panel=LOOK)
     doctor.add(app, panel=LOOK)
     return app

@@ -74,12 +74,7 @@ def plan(session: Session, paths: Sequence[str], *, prune: bool = False, toolkit
         Wrong: a document is wrong; all that are wrong are told.
         ToolyardError: the gateway cannot be asked, or lets this key do nothing of the kind.
     """
-    found = documents.read(paths)
-    _check_shapes(found)
-    found.check()
-    wanted = [_checked(session, document, found.faults) for document in found.documents]
-    found.check()
-    steps = [_step(session, document, tool) for document, tool in zip(found.documents, wanted, strict=True)]
+    steps = plan_documents(session, documents.read(paths))
     if prune:
         kept = {step.name for step in steps}
         steps += [
@@ -88,6 +83,15 @@ def plan(session: Session, paths: Sequence[str], *, prune: bool = False, toolkit
             if tool["name"] not in kept
         ]
     return steps
+
+
+def plan_documents(session: Session, found: documents.Found) -> list[Step]:
+    """The steps that make the gateway's tools those of these documents; raises as `plan` does."""
+    _check_shapes(found)
+    found.check()
+    wanted = [_checked(session, document, found.faults) for document in found.documents]
+    found.check()
+    return [_step(session, document, tool) for document, tool in zip(found.documents, wanted, strict=True)]
 
 
 def every_tool(session: Session, *, toolkit: str | None = None) -> Iterator[dict[str, Any]]:

@@ -175,6 +175,7 @@ def get(
             ("conversation", found.get("conversation")),
             ("trace", found.get("trace_id")),
             ("arguments", found.get("arguments")),
+            ("consent at", (found.get("authorization") or {}).get("url")),
             ("error", f"{error['code']}: {error['message']}" if error else None),
             ("for the model", error.get("model_message")),
             ("result", _content(found) if found.get("result") else None),
@@ -231,6 +232,8 @@ def show_run(session: Session, ended: dict[str, Any]) -> None:
         out.say(f"{state} · effect {ended['effect']} · {ended['call_id']}")
     else:
         out.text(ended["call_id"])
+        if asked := ended.get("authorization"):
+            out.say(f"{ended.get('user')} has to consent first, until {asked['expires_at']}: {asked['url']}")
         out.say(f"{state}: it goes on; see it with `toolyard calls get {ended['call_id']} --wait 300`")
     if not out.as_json:
         reports.say_logs(out, ended)

@@ -17,7 +17,7 @@ from toolyard.errors import CODES
 from toolyard.states import TERMINAL
 
 _OBJECT, _TEXT = "an object", "a text"
-_FIELDS: Final = {"name": _TEXT, "arguments": _OBJECT, "context": _OBJECT, "expect": _OBJECT}
+_FIELDS: Final = {"name": _TEXT, "arguments": _OBJECT, "context": _OBJECT, "user": _TEXT, "expect": _OBJECT}
 _EXPECTED: Final = {"state": _TEXT, "code": _TEXT, "content": _TEXT, "structured": "any value"}
 _TYPES: Final[dict[str, type]] = {_OBJECT: dict, _TEXT: str}
 #: Differences of one value that are told at most, and characters of a value that is shown.
@@ -33,6 +33,7 @@ class Case:
     name: str
     arguments: dict[str, Any]
     context: dict[str, Any] | None
+    user: str | None
     expect: dict[str, Any]
     place: Fault
 
@@ -72,6 +73,7 @@ def _cases(document: Document, faults: list[Fault]) -> Iterator[Case]:
                 name=value["name"],
                 arguments=value.get("arguments", {}),
                 context=value.get("context"),
+                user=value.get("user"),
                 expect=value.get("expect", {}),
                 place=document.fault("", str(number)),
             )

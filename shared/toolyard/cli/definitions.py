@@ -9,7 +9,7 @@ from toolyard.contracts.tools import RetryPolicy
 #: The order of fields.
 FIELDS: Final = (
     *("name", "title", "description", "toolkit", "enabled", "parameters", "output", "binding", "annotations"),
-    *("timeout", "queue_timeout", "deadline", "retry", "key_fields", "key_window", "secrets", "contexts"),
+    *("timeout", "queue_timeout", "deadline", "retry", "key_fields", "key_window", "secrets", "contexts", "telemetry"),
 )
 #: What the gateway adds where it shows a tool.
 ADDED: Final = ("version", "paused")

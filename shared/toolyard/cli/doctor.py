@@ -105,6 +105,7 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
         yield Finding(
             "settings", "ok", f"profile {read.profile}, " + ("RabbitMQ" if read.transport_url else "embedded")
         )
+    yield from signing_keys(read.signing_keys, read.profile)
     found = gateway(url, key)
     yield found
     if found.status == "ok":
@@ -119,6 +120,28 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
 
 
 # ---- the parts ----------------------------------------------------------------------------------
+
+
+def signing_keys(keys: Any, profile: str) -> Iterator[Finding]:
+    """Whether these signing keys serve a gateway, a scheduler, or the workers of one pool; nothing without keys."""
+    if keys is None:
+        return
+    if not keys.core:
+        pools = ", ".join(sorted(keys.pools))
+        if len(keys.pools) == 1:
+            yield Finding("signing keys", "ok", f"These are a worker's, of the pool {pools}.")
+        else:
+            yield Finding("signing keys", "problem", f"Keys of {pools}, and no core key: no part starts with these.")
+    elif missing := settings.pools_to_tell_of(keys, profile):
+        advice = "Add them: `toolyard topology signing-keys` makes a set."
+        found = (
+            f"No key of {', '.join(missing)}: workers of these pools cannot verify what gateways and schedulers sign."
+        )
+        yield Finding("signing keys", "note", found, advice)
+    else:
+        yield Finding(
+            "signing keys", "ok", "A core key" + (", and one of each pool." if keys.pools else " for all parts.")
+        )
 
 
 def gateway(url: str, key: str | None) -> Finding:

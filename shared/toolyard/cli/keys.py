@@ -26,10 +26,13 @@ def list_keys(session: Session, limit: calls.Limit = 50, cursor: calls.Cursor = 
         session.out.document(page)
         return
     rows = [
-        (item["key_id"], item["name"], ", ".join(item["roles"]), item["created_at"], item.get("revoked_at"))
+        (
+            *(item["key_id"], item["name"], ", ".join(item["roles"]), item.get("broker_user")),
+            *(item["created_at"], item.get("revoked_at")),
+        )
         for item in page["items"]
     ]
-    session.out.table(("KEY", "NAME", "ROLES", "CREATED", "REVOKED"), rows)
+    session.out.table(("KEY", "NAME", "ROLES", "BROKER USER", "CREATED", "REVOKED"), rows)
     calls.say_more(session, page)
 
 
@@ -40,9 +43,15 @@ def create(
         list[str] | None,
         typer.Option("--role", "-r", help="caller, author, approver, operator or admin; may be repeated."),
     ] = None,
+    broker_user: Annotated[
+        str | None,
+        typer.Option("--broker-user", help="A user of the broker: what it publishes as a request is this key's."),
+    ] = None,
 ) -> None:
     """Make an API key and print it: it is shown this once."""
-    made = session.ask(requests.create_key(name, role or ["caller"]), members=("key", "key_id"))
+    made = session.ask(
+        requests.create_key(name, role or ["caller"], broker_user=broker_user), members=("key", "key_id")
+    )
     if session.out.as_json:
         session.out.document(made)
         return

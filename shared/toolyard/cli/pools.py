@@ -22,16 +22,33 @@ def add(app: typer.Typer, *, panel: str) -> None:
 
 
 def list_pools(session: Session) -> None:
-    """List the pools. BACKLOG counts the messages of all orgs; the rest is about the org's own calls."""
+    """List the pools, and the breakers that are not closed. BACKLOG is of all orgs; the rest of the org's own calls."""
     page = session.ask(requests.list_pools(), members=calls.PAGE)
     if session.out.as_json:
         session.out.document(page)
         return
     rows = [
-        (item["name"], item["backlog"], _age(item["oldest"]), item["running"], _paused(item), item["last_success"])
+        (
+            item["name"],
+            item["backlog"],
+            _age(item["oldest"]),
+            item["running"],
+            _paused(item),
+            item.get("isolation"),
+            item["last_success"],
+        )
         for item in page["items"]
     ]
-    session.out.table(("POOL", "BACKLOG", "OLDEST", "RUNNING", "PAUSED", "LAST SUCCESS"), rows)
+    session.out.table(("POOL", "BACKLOG", "OLDEST", "RUNNING", "PAUSED", "ISOLATION", "LAST SUCCESS"), rows)
+    breakers = [(item["name"], each) for item in page["items"] for each in item.get("breakers", ())]
+    if breakers:
+        session.out.table(
+            ("POOL", "BREAKER", "STATE", "SINCE", "RETRY AFTER", "FAILURES"),
+            [
+                (pool, each["circuit"], each["state"], each["since"], _age(each["retry_after"]), each["failures"])
+                for pool, each in breakers
+            ],
+        )
     if page.get("org_paused"):
         session.out.say("All tools of the org are paused: `toolyard tools resume --all` lets them go on.")
 

@@ -1,6 +1,7 @@
 """`toolyard secrets`: what tools may be given, by name. No command takes a value as an argument or prints one."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -10,10 +11,24 @@ from toolyard.cli.session import Session, connected
 from toolyard.client import requests
 from toolyard.errors import Refused
 
+_NO_ARGUMENT: Final = "the value is no argument: it is read from stdin, from a file or from a prompt"
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+def _name(given: str) -> str:
+    """What is no name is not sent, and not shown either: it may be a value, which would then stand in a URL."""
+    if not _NAME.fullmatch(given):
+        raise typer.BadParameter(f"a name has letters, digits and _, a letter first, 64 at most; {_NO_ARGUMENT}")
+    return given
+
+
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="The secret's name: letters, digits and _, a letter first.", show_default=False
+        metavar="NAME",
+        help="The secret's name: letters, digits and _, a letter first.",
+        show_default=False,
+        callback=_name,
     ),
 ]
 Version = Annotated[
@@ -27,7 +42,7 @@ SECRET = ("name", "version")
 def add(app: typer.Typer, *, panel: str) -> None:
     """Add the group `secrets`."""
     group = typer.Typer(cls=Group, help="Set, list and delete secrets of tools.", no_args_is_help=True)
-    group.command("set")(connected(set_secret))
+    group.command("set", context_settings={"allow_extra_args": True})(connected(set_secret))
     group.command("list")(connected(list_secrets))
     group.command("show")(connected(show))
     group.command("delete")(connected(delete))
@@ -37,6 +52,7 @@ def add(app: typer.Typer, *, panel: str) -> None:
 
 def set_secret(
     session: Session,
+    context: typer.Context,
     name: Name,
     from_file: Annotated[
         str | None,
@@ -47,6 +63,8 @@ def set_secret(
     if_version: Version = None,
 ) -> None:
     """Keep a secret, or give it another value, which is read from stdin, from a file or from a prompt."""
+    if context.args:  # the library would show what is too much
+        raise typer.BadParameter(_NO_ARGUMENT)
     value = inputs.secret(from_file)
     saved = _set(session, name, value, if_version)
     if session.out.as_json:

@@ -32,6 +32,7 @@ SERVICES: Final = (
     Service("gateway", "Run a gateway: takes calls over HTTP and answers them.", "gateway"),
     Service("worker", "Run a worker of one pool, as in [bold]toolyard worker http[/bold].", "executors"),
     Service("scheduler", "Run the scheduler: keeps the ledger and ends overdue calls.", "scheduler"),
+    Service("ledger", "See where the ledger stands, compare it with the log, or make it anew of the log.", "scheduler"),
 )
 #: The exit code of what Ctrl-C has ended, as shells give it.
 _INTERRUPTED: Final = 130

@@ -61,15 +61,19 @@ def apply(
     _check_options(prune=prune, toolkit=toolkit, asks=prune and not yes and not dry_run, paths=paths)
     with wrong_told(session, "Nothing was changed."):
         steps = applying.plan(session, paths, prune=prune, toolkit=toolkit)
-    if dry_run:
-        _show(session, [Done(step, step.action, step.version) for step in steps], dry_run=True)
-        return
-    if not yes:
+    if not yes and not dry_run:
         _confirm(session, [step.name for step in steps if step.action == "deleted"])
-    done = applying.carry_out(session, steps)
-    _show(session, done, dry_run=False)
+    done = carried_out(session, steps, dry_run=dry_run)
     if any(one.detail or one.result == "not tried" for one in done):
         raise typer.Exit(NOT_DONE)
+
+
+def carried_out(session: Session, steps: Sequence[Step], *, dry_run: bool) -> list[Done]:
+    """Do what is to be done, or only say what would be; shown either way."""
+    would_be = [Done(step, step.action, step.version) for step in steps]
+    done = would_be if dry_run else applying.carry_out(session, steps)
+    _show(session, done, dry_run=dry_run)
+    return done
 
 
 def diff(session: Session, paths: Paths, prune: Prune = False, toolkit: OfToolkit = None) -> None:

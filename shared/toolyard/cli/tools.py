@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from toolyard.cli import calls, documents, inputs, tool_files, trying
+from toolyard.cli import arcade_import, calls, documents, inputs, tool_files, trying
 from toolyard.cli.documents import Document
 from toolyard.cli.naming import Group
 from toolyard.cli.session import Session, connected
@@ -47,6 +47,7 @@ def add(app: typer.Typer, *, panel: str) -> None:
     ):
         group.command(name)(connected(command))
     tool_files.add(group)
+    arcade_import.add(group)
     app.add_typer(group, name="tools", rich_help_panel=panel)
 
 
@@ -56,11 +57,15 @@ def list_tools(
         str | None, typer.Option("--q", metavar="TEXT", help="With this in name, title or description.")
     ] = None,
     toolkit: Annotated[str | None, typer.Option("--toolkit", help="Of this toolkit.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="None that are disabled, or wait for this user's consent.")
+    ] = None,
     limit: calls.Limit = 50,
     cursor: calls.Cursor = None,
 ) -> None:
     """List tools by name."""
-    page = session.ask(requests.list_tools(q=q, toolkit=toolkit, limit=limit, cursor=cursor), members=calls.PAGE)
+    request = requests.list_tools(q=q, toolkit=toolkit, user=user, limit=limit, cursor=cursor)
+    page = session.ask(request, members=calls.PAGE)
     if session.out.as_json:
         session.out.document(page)
         return

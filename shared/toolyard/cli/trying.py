@@ -29,7 +29,12 @@ Words = Annotated[
 
 
 def try_out(
-    session: Session, tool: Tool, words: Words = None, arguments: calls.Arguments = None, wait: calls.Wait = 30
+    session: Session,
+    tool: Tool,
+    words: Words = None,
+    arguments: calls.Arguments = None,
+    user: Annotated[str | None, typer.Option("--user", help="On whose behalf.")] = None,
+    wait: calls.Wait = 30,
 ) -> None:
     """Run a tool on the real path, or all cases of files; the calls are marked as tests.
 
@@ -37,11 +42,12 @@ def try_out(
     case differs from what it expects; 2: a file of cases or the usage is wrong, and nothing ran.
     """
     if documents.is_path(tool):
-        if arguments is not None:
-            raise typer.BadParameter("goes with the name of a tool; cases have their own", param_hint="--arguments")
+        for option, given in (("--arguments", arguments), ("--user", user)):
+            if given is not None:
+                raise typer.BadParameter("goes with the name of a tool; cases have their own", param_hint=option)
         _run_cases(session, [tool, *(words or [])], wait)
         return
-    request = requests.try_tool(tool, inputs.arguments(arguments, words or []), wait=wait)
+    request = requests.try_tool(tool, inputs.arguments(arguments, words or []), wait=wait, user=user)
     try:
         calls.show_run(session, session.ask(request, f"Waiting for {tool}", members=calls.CALL))
     except Refused as refused:
@@ -71,7 +77,7 @@ def _run_cases(session: Session, paths: Sequence[str], wait: int) -> None:
 def _run(session: Session, case: Case, wait: int) -> Ran:
     call: dict[str, Any] = {}
     try:
-        request = requests.try_tool(case.tool, case.arguments, wait=wait, context=case.context)
+        request = requests.try_tool(case.tool, case.arguments, wait=wait, context=case.context, user=case.user)
         call = session.ask(request, f"Waiting for {case.tool}: {case.name}", members=calls.CALL)
         seen = _seen(call, wait)
     except Refused as refused:

@@ -15,10 +15,10 @@ from toolyard import ids
 from toolyard.client import answers, requests, values
 from toolyard.client.errand import Errand, Steps
 from toolyard.client.errors import Unexpected, Unreachable
-from toolyard.client.following import Following, FollowingFeed
+from toolyard.client.following import FIRST, Following, FollowingFeed
 from toolyard.client.patience import Chance, Patience
 from toolyard.client.requests import MAX_WAIT, CallSpec, Format
-from toolyard.client.shapes import Call, Turn, shaped
+from toolyard.client.shapes import Asked, Authorization, Call, Turn, shaped
 from toolyard.clock import SYSTEM, Clock, from_rfc3339
 from toolyard.errors import Refused
 
@@ -72,7 +72,8 @@ class Asking:
                 none is given, one is made, and kept over all tries. `NO_KEY` sends none, so that the tool's key fields
                 decide what is the same call; what may have been heard is not asked again then.
             wait: seconds to wait for the end, as many as you like; then the call is given as it stands, and goes on.
-                One that waits for a person, or starts only after this time, is given at once.
+                One that starts only after this time, or waits for a person, is given at once: its ``authorization``
+                says where its user has to consent. It goes on by itself then; `get` waits for that.
 
         Raises:
             Refused: the gateway did not accept it; ``refusal`` is the code, ``fields`` what was wrong.
@@ -128,26 +129,33 @@ class Asking:
 
         Args:
             call_id: of the call.
-            wait: seconds to wait for its end, as many as you like.
+            wait: seconds to wait for its end, as many as you like; also while it waits for a person.
 
         Raises:
             Refused: ``not_found``; Unreachable, Unexpected: as for `call`.
         """
         errand = self._errand(wait)
         call = yield from errand.waited_for(requests.get_call(call_id))
-        return (yield from errand.ended(call))
+        return (yield from errand.ended(call, for_person=True))
 
     def events(self, call_id: str, *, last_event_id: str | None = None) -> Following:
         """The events of a call."""
         return Following(call_id, last_event_id, patience=self._patience(), clock=self._clock)
 
     def follow(
-        self, *, states: str | Collection[str], since: datetime | str | None, **filters: str | None
+        self,
+        *,
+        states: str | Collection[str],
+        since: datetime | str | None,
+        until: datetime | str | None = None,
+        **filters: str | None,
     ) -> FollowingFeed:
         """The events of the org's calls."""
         wanted = [states] if isinstance(states, str) else [*states]
-        begin = since.isoformat() if isinstance(since, datetime) else since
-        return FollowingFeed(begin, wanted, filters, patience=self._patience(), clock=self._clock)
+        begin, end = (one.isoformat() if isinstance(one, datetime) else one for one in (since, until))
+        if begin is None and end is not None:
+            begin = FIRST
+        return FollowingFeed(begin, end, wanted, filters, patience=self._patience(), clock=self._clock)
 
     @overload
     def cancel(self, call_id: str, *, wait: float = 2.0) -> Steps[Call]: ...
@@ -173,19 +181,44 @@ class Asking:
             raise TypeError("cancel takes a call's id, or conversation=")
         return self._cancel_all(str(conversation)) if call_id is None else self._cancel(call_id, wait)
 
+    def authorize(self, tool: str, *, user: str) -> Steps[Authorization | None]:
+        """Have a user asked for what a tool needs of them, before any call waits for it.
+
+        Args:
+            tool: one that acts for a user.
+            user: who is to consent.
+
+        Returns:
+            Where the user consents, and until when; None where nothing is missing.
+
+        Raises:
+            Refused: by us, or by the provider; Unreachable, Unexpected: as for `call`.
+        """
+        request = requests.start_authorization(tool, user)
+        answer = yield from self._errand().tried(lambda: request)
+        return shaped(answer, Asked).authorization
+
     # ---- models -------------------------------------------------------------------------------
-    def tools(self, *, format: Format, q: str | None = None, toolkit: str | None = None) -> Steps[list[Any]]:  # noqa: A002
+    def tools(
+        self,
+        *,
+        format: Format,  # noqa: A002 - the field's name
+        q: str | None = None,
+        toolkit: str | None = None,
+        user: str | None = None,
+    ) -> Steps[list[Any]]:
         """The enabled tools, as a provider takes them in its ``tools``.
 
         Args:
             format: ``openai`` or ``anthropic``.
             q: only those whose name or description contains this.
             toolkit: only those of this toolkit.
+            user: only those that do not wait for a consent of this user at the moment.
 
         Raises:
             Refused: ``conflict``: two of them would have one name there; Unreachable, Unexpected: as for `call`.
         """
-        request = requests.list_tools(format=format, q=q, toolkit=toolkit)
+        request = requests.list_tools(format=format, q=q, toolkit=toolkit, user=user)
         page = yield from self._errand().tried(lambda: request)
         return _items(page)
 

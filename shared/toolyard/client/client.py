@@ -71,6 +71,7 @@ class Client:
     call_many = _taken(Asking.call_many)
     get = _taken(Asking.get)
     cancel = _taken(Asking.cancel)
+    authorize = _taken(Asking.authorize)
     tools = _taken(Asking.tools)
     turn = _taken(Asking.turn)
 
@@ -97,19 +98,22 @@ class Client:
         states: str | Collection[str] = (),
         call_id: str | None = None,
         since: datetime | str | None = None,
+        until: datetime | str | None = None,
     ) -> Iterator[Iterator[FeedEvent | Gap]]:
         """Follow what happens to the calls of the org, each event once, however often the connection breaks.
 
         For ``with``: its block begins once it follows, so that all that happens from then on is told. The events have
-        no end; leave the block.
+        no end, unless ``until`` gives one; leave the block.
 
         Args:
             conversation: only its calls.
             tool: only its calls.
             states: only what leaves its call in this state, or in one of these.
             call_id: only this call.
-            since: goes on behind this ``cursor`` of an event, or begins at this time (as text, RFC 3339), as far as
-                that is kept; from now on where it is not given.
+            since: goes on behind this ``cursor`` of an event, or begins at this time (as text, RFC 3339) or with the
+                ``"first"`` that is kept; from now on where it is not given.
+            until: ends with this ``cursor``, before this time, or with what has happened up to ``"now"``; without
+                ``since`` it begins with the first that is kept.
 
         Yields:
             The events, as they come. A `Gap` among them says that some are not kept any more.
@@ -118,7 +122,7 @@ class Client:
             Refused: that cannot be followed; Unreachable, Unexpected: as for `call`; also from the loop.
         """
         following = self._asking.follow(
-            conversation=conversation, tool=tool, states=states, call_id=call_id, since=since
+            conversation=conversation, tool=tool, states=states, call_id=call_id, since=since, until=until
         )
         with closing(self._told(following)) as coming:
             first: list[FeedEvent | Gap] = []

@@ -52,24 +52,25 @@ class Errand:
         yield self._patience.after(refused, repeatable=request.repeatable)
         return (yield from self.made(request))
 
-    def ended(self, call: Call, made_by: Request | None = None) -> Steps[Call]:
+    def ended(self, call: Call, made_by: Request | None = None, *, for_person: bool = False) -> Steps[Call]:
         """The call once it has ended, or as it stands when the time is over.
 
-        It is asked for in pieces: a gateway waits for five minutes at most, and for no longer than it lives.
+        It is asked for in pieces: a gateway waits for five minutes at most, and for no longer than it lives. While the
+        call itself waits for a person it is given as it stands, unless ``for_person``.
         """
         deduplicated = call.deduplicated
         backoff = Backoff(self._chance)
-        while self._goes_on(call):
+        while self._goes_on(call, for_person):
             begun = self._clock.monotonic()
             call = yield from self._read(call.call_id, made_by)
             if self._clock.monotonic() - begun >= HELD:
                 backoff = Backoff(self._chance)
-            elif self._goes_on(call):  # we were sent away: that gateway stops
+            elif self._goes_on(call, for_person):  # we were sent away: that gateway stops
                 yield Pause(min(backoff.next(), self.left))
         return replace(call, deduplicated=deduplicated)
 
-    def _goes_on(self, call: Call) -> bool:
-        return not call.ended and call.state not in WITH_A_PERSON and self.left > 0
+    def _goes_on(self, call: Call, for_person: bool) -> bool:
+        return not call.ended and (for_person or call.state not in WITH_A_PERSON) and self.left > 0
 
     def waited_for(self, request: Request) -> Steps[Call]:
         """The call that is asked for, ended or as it stands after one wait."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from toolyard.client.errors import Unexpected
-from toolyard.client.shapes import Event, Failure, Report, Result, shaped
+from toolyard.client.shapes import Authorization, Event, Failure, Report, Result, shaped
 from toolyard.states import TERMINAL
 
 
@@ -23,6 +23,9 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
         effect: what the world saw of it, and ``report``: with an end, a failed attempt and a late result.
         reason: what a parked call waits for; ``due_at``: until when, where that is known.
         ends_at: with ``soft_timeout``: when the attempt is stopped.
+        done: with ``progress``, told at the broker alone: how far the attempt has come, of ``total`` where that is
+            known; ``message`` in words.
+        authorization: with ``authorization_required``: what the user has to consent to.
         document: all of it, as it came: a CloudEvents 1.0 document.
     """
 
@@ -50,6 +53,10 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     due_at: datetime | None = None
     ends_at: datetime | None = None
+    done: float | None = None
+    total: float | None = None
+    message: str | None = None
+    authorization: Authorization | None = None
 
     @property
     def last(self) -> bool:
@@ -93,6 +100,10 @@ class Gap(Struct, frozen=True, kw_only=True):
     reason: ClassVar[None] = None
     due_at: ClassVar[None] = None
     ends_at: ClassVar[None] = None
+    done: ClassVar[None] = None
+    total: ClassVar[None] = None
+    message: ClassVar[None] = None
+    authorization: ClassVar[None] = None
 
 
 def feed_event(event: Event) -> FeedEvent:

@@ -17,6 +17,10 @@ from toolyard.errors import ToolyardError
 T = TypeVar("T")
 #: Events of an org that are remembered, so that none is told twice.
 REMEMBERED: Final = 10_000
+#: In the place of a place to begin: all that is kept. Of one to end: what has happened up to now.
+FIRST: Final = "first"
+NOW: Final = "now"
+_BEGINNING: Final = "0-0"
 
 
 class Stream(ABC, Generic[T]):
@@ -97,10 +101,11 @@ class Following(Stream[Event]):
 
 
 class FollowingFeed(Stream[FeedEvent | Gap]):
-    """The events of an org's calls, each once, without an end.
+    """The events of an org's calls, each once, without an end or up to one.
 
     Args:
-        since: where to begin, a cursor or a time; None begins now.
+        since: where to begin, a cursor, a time or `FIRST`; None begins now.
+        until: where to end, a cursor, a time or `NOW`; None never does.
         states: behind the events that are wanted; filters: what else is wanted.
         patience, clock: as of `Stream`.
 
@@ -113,6 +118,7 @@ class FollowingFeed(Stream[FeedEvent | Gap]):
     def __init__(
         self,
         since: str | None,
+        until: str | None,
         states: Sequence[str],
         filters: Mapping[str, str | None],
         *,
@@ -121,7 +127,9 @@ class FollowingFeed(Stream[FeedEvent | Gap]):
     ) -> None:
         super().__init__(patience=patience, clock=clock)
         self.follows = since is not None
-        self._since = since
+        self._since = _BEGINNING if since == FIRST else since
+        self._until = until
+        self._may_lack = since == FIRST
         self._states = states
         self._filters = filters
         self._cursor = ""
@@ -131,21 +139,35 @@ class FollowingFeed(Stream[FeedEvent | Gap]):
         """The new events that these bytes of the stream complete."""
         for event in self._reader.read(chunk):
             self._cursor = event.id or self._cursor
+            self._heed(event)
             told = _told(event)
             if told is not None and self._is_new(told):
                 self._patience.renew()
                 yield told
+            if self.ended:
+                return
         self._cursor = self._reader.place or self._cursor
         self.follows = self.follows or self._reader.follows
 
     def _asked(self) -> Request:
         return requests.follow_events(
-            states=self._states, last_event_id=self._cursor or None, since=self._since, **self._filters
+            states=self._states,
+            last_event_id=self._cursor or None,
+            since=self._since,
+            until=self._until,
+            **self._filters,
         )
 
+    def _heed(self, event: Event) -> None:
+        """What the gateway says of the stream: where it ends, so that it ends there after a lost connection too."""
+        if event.event == "until" and self._until == NOW and isinstance(event.data, dict):
+            self._until = str(event.data.get("cursor"))
+        self.ended = event.event == "end"
+
     def _is_new(self, told: FeedEvent | Gap) -> bool:
+        expected, self._may_lack = self._may_lack, False
         if isinstance(told, Gap):
-            return True
+            return not expected
         if told.id in self._seen:
             return False
         self._seen[told.id] = None

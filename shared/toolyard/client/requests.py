@@ -20,6 +20,8 @@ Format = Literal["openai", "anthropic"]
 
 #: Seconds that a gateway waits for a call at most.
 MAX_WAIT: Final = 300
+#: Seconds that a provider of consents may take, on top of an ordinary answer's.
+_START: Final = 15.0
 #: In the place of an idempotency key: send none, so that the tool's key fields decide what is the same call.
 NO_KEY: Final = ""
 
@@ -125,12 +127,12 @@ def call_events(call_id: str, *, last_event_id: str | None = None) -> Request:
 
 
 def follow_events(*, states: Sequence[str] = (), last_event_id: str | None = None, **filters: Any) -> Request:
-    """The events of the org's calls as they happen, without an end; to be followed.
+    """The events of the org's calls as they happen, without an end or up to one; to be followed.
 
     Args:
         states: only what leaves its call in one of these.
         last_event_id: the cursor to go on behind; it goes before ``since``.
-        filters: conversation, tool, call_id; since.
+        filters: conversation, tool, call_id; since and until.
     """
     headers = {"Accept": "text/event-stream", **_given({"Last-Event-ID": last_event_id})}
     query: dict[str, str | tuple[str, ...]] = {**_query(**filters), **({"state": tuple(states)} if states else {})}
@@ -168,7 +170,7 @@ def take_turn(
 
 
 def list_tools(**filters: Any) -> Request:
-    """Tools by name. Filters: q, toolkit, cursor and limit. With format all of them, as that provider takes them."""
+    """Tools by name. Filters: q, toolkit, user, cursor, limit. With format all of them, as that provider takes them."""
     return Request("GET", "/v1/tools", query=_query(**filters))
 
 
@@ -232,6 +234,19 @@ def pause_pool(name: str, *, paused: bool = True) -> Request:
     return Request("POST", f"/v1/pools/{_word('name', name)}/{_verb(paused)}")
 
 
+# ---- log levels ---------------------------------------------------------------------------------
+
+
+def set_log_level(level: str, seconds: float, *, tool: str | None = None) -> Request:
+    """Log what is about a tool, or all the org's, from this level on for a while."""
+    return Request("PUT", "/v1/log-levels", body=_given({"tool": tool, "level": level, "seconds": seconds}))
+
+
+def list_log_levels() -> Request:
+    """What was set and is not over."""
+    return Request("GET", "/v1/log-levels")
+
+
 # ---- schedules ----------------------------------------------------------------------------------
 
 
@@ -266,6 +281,20 @@ def delete_schedule(name: str, *, version: int) -> Request:
 def pause_schedule(name: str, *, paused: bool = True) -> Request:
     """Let a schedule start no more runs, or go on."""
     return Request("POST", f"/v1/schedules/{_word('name', name)}/{_verb(paused)}")
+
+
+# ---- authorizations -----------------------------------------------------------------------------
+
+
+def list_authorizations(**filters: Any) -> Request:
+    """What users were asked to consent to, newest first. Filters: user, status, provider; cursor and limit."""
+    return Request("GET", "/v1/authorizations", query=_query(**filters))
+
+
+def start_authorization(tool: str, user: str) -> Request:
+    """Have a user asked for what a tool needs of them, before any call waits for it; it may be asked again."""
+    body = {"tool": tool, "user": user}
+    return Request("POST", "/v1/authorizations/start", body=body, patience=_START, harmless=True)
 
 
 # ---- secrets ------------------------------------------------------------------------------------
@@ -305,6 +334,55 @@ def reseal_secrets(*, cursor: str | None = None) -> Request:
     return Request("POST", "/v1/secrets/reseal", query=_query(cursor=cursor), harmless=True)
 
 
+# ---- webhooks -----------------------------------------------------------------------------------
+
+
+def list_webhooks(**page: Any) -> Request:
+    """The org's webhooks, oldest first; nobody is told a secret."""
+    return Request("GET", "/v1/webhooks", query=_query(**page))
+
+
+def get_webhook(webhook_id: str) -> Request:
+    """A webhook."""
+    return Request("GET", f"/v1/webhooks/{_word('webhook_id', webhook_id)}")
+
+
+def create_webhook(url: str, **options: Any) -> Request:
+    """Have events delivered to a URL; the answer is the only place where its secret ever stands.
+
+    Args:
+        url: where they go.
+        options: further fields (``events``, ``tools``, ``description``, ``enabled``); None leaves one out.
+    """
+    body = {"url": url, **_given(options)}
+    return Request("POST", "/v1/webhooks", headers={"Idempotency-Key": ids.new_id()}, body=body)
+
+
+def change_webhook(webhook_id: str, **changes: Any) -> Request:
+    """Change fields of a webhook; None leaves one as it is. It may be asked again."""
+    return Request("PATCH", f"/v1/webhooks/{_word('webhook_id', webhook_id)}", body=_given(changes), harmless=True)
+
+
+def delete_webhook(webhook_id: str) -> Request:
+    """Deliver nothing more."""
+    return Request("DELETE", f"/v1/webhooks/{_word('webhook_id', webhook_id)}")
+
+
+def rotate_webhook(webhook_id: str) -> Request:
+    """Give a webhook another secret, which stands in the answer alone; the one before signs for another day."""
+    return Request("POST", f"/v1/webhooks/{_word('webhook_id', webhook_id)}/rotate")
+
+
+def try_webhook(webhook_id: str) -> Request:
+    """Have a test event delivered."""
+    return Request("POST", f"/v1/webhooks/{_word('webhook_id', webhook_id)}/test")
+
+
+def list_deliveries(webhook_id: str, **page: Any) -> Request:
+    """What became of the deliveries of a webhook, newest first."""
+    return Request("GET", f"/v1/webhooks/{_word('webhook_id', webhook_id)}/deliveries", query=_query(**page))
+
+
 # ---- dead letters -------------------------------------------------------------------------------
 
 
@@ -331,9 +409,12 @@ def list_keys(**page: Any) -> Request:
     return Request("GET", "/v1/keys", query=_query(**page))
 
 
-def create_key(name: str, roles: Sequence[str]) -> Request:
-    """Make an API key; the answer is the only place where its secret part ever stands."""
-    body = {"name": name, "roles": list(roles)}
+def create_key(name: str, roles: Sequence[str], *, broker_user: str | None = None) -> Request:
+    """Make an API key; the answer is the only place where its secret part ever stands.
+
+    ``broker_user`` is a user of the broker: what it publishes to the queue of requests is asked with this key.
+    """
+    body = {"name": name, "roles": list(roles), **_given({"broker_user": broker_user})}
     return Request("POST", "/v1/keys", headers={"Idempotency-Key": ids.new_id()}, body=body)
 
 

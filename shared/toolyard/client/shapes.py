@@ -32,14 +32,15 @@ class CallFailed(ToolyardError):  # noqa: N818 - like `Unavailable`
 
 
 class CallUnfinished(ToolyardError):  # noqa: N818 - like `Unavailable`
-    """A call has not ended in the time in which it was waited for; it goes on.
+    """A call has not ended in the time in which it was waited for, or waits for a person; it goes on.
 
     Attributes:
         call: the call as it stood.
     """
 
     def __init__(self, call: "Call") -> None:
-        super().__init__(f"{call.tool} is {call.state} and has not ended. (call {call.call_id})")
+        asked = "" if call.authorization is None else " Its user has to consent first, at call.authorization.url."
+        super().__init__(f"{call.tool} is {call.state} and has not ended.{asked} (call {call.call_id})")
         self.call = call
 
 
@@ -110,6 +111,23 @@ class Report(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+class Authorization(Struct, frozen=True, kw_only=True):
+    """What the user of a call has to consent to, at ``url``; the call goes on by itself then."""
+
+    authorization_id: str
+    provider: str
+    url: str
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What is missing before a tool can be run for a user; ``status`` is ``pending`` or ``completed``."""
+
+    status: str
+    authorization: Authorization | None = None
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """A call as it stands.
 
@@ -117,6 +135,7 @@ class Call(Struct, frozen=True, kw_only=True):
         state: one of `toolyard.states.STATES`, or of a later version.
         effect: what the world saw of it: ``none``, ``done`` or ``unknown``.
         attempts: how often it was tried.
+        authorization: what it waits for, while its state is ``awaiting_authorization``.
         deduplicated: whether it was there before it was asked for: made under the same key or with the same key
             fields, also by this client's own request whose answer was lost.
     """
@@ -135,6 +154,7 @@ class Call(Struct, frozen=True, kw_only=True):
     result: Result | None = None
     error: Failure | None = None
     report: Report | None = None
+    authorization: Authorization | None = None
     user: str | None = None
     conversation: str | None = None
     context: dict[str, Any] | None = None
@@ -179,7 +199,8 @@ class TurnCall(Struct, frozen=True, kw_only=True):
         call_id: None where nothing was accepted; its state is ``rejected`` then.
         tool_call_id: the provider's id of it.
         tool: the tool; where there is none of that name, the name as the model gave it.
-        code: why it did not succeed; None where it did, or has not ended.
+        code: why it did not succeed; None where it did, or has not ended. ``authorization_required`` where its user has
+            to consent first: the messages have the link for the model, and `Client.get` of its ``call_id`` for you.
     """
 
     tool_call_id: str

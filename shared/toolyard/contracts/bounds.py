@@ -21,10 +21,14 @@ Pool = Annotated[str, Meta(max_length=32)]
 Word = Annotated[str, Meta(max_length=128)]
 #: Names that others gave: a conversation, a user.
 Label = Annotated[str, Meta(max_length=300)]
+#: Where a person is sent to.
+Address = Annotated[str, Meta(max_length=4_096)]
 #: A time, in seconds since 1970 UTC.
 Time = Annotated[float, Meta(ge=0.0, le=LAST_SECOND)]
 #: A duration, in seconds.
 Seconds = Annotated[float, Meta(ge=0.0, le=LAST_SECOND)]
+#: How much of something there is, in whatever is counted: as much as JSON carries without loss.
+Amount = Annotated[float, Meta(ge=0.0, le=2.0**53)]
 #: The number of an attempt; 0 is the gateway's, before the first.
 Attempt = Annotated[int, Meta(ge=0, le=MOST_ATTEMPTS)]
 #: How many attempts a policy allows.

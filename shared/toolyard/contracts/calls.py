@@ -1,10 +1,10 @@
 """A call, its attempt and its outcome, as they travel. Times are seconds since 1970 UTC, durations seconds."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Pool, Seconds, Time, Word
+from toolyard.contracts.bounds import Address, Attempt, Label, LongNumber, Name, Number, Pool, Seconds, Time, Word
 from toolyard.contracts.tools import RetryPolicy
 from toolyard.errors import CODES, model_message
 
@@ -26,6 +26,7 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
         timeout: of one attempt. ``queue_timeout``: from acceptance to the start. ``deadline``: a time, of everything.
         not_before: a time; until then it is parked and in no pool's queue.
         retry: when it is tried again; ``None`` is never.
+        fallback: the pool of the tool's fallback, where it has one.
         context: the application's, never the model's.
     """
 
@@ -50,6 +51,7 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     context: dict[str, Any] | None = None
     test: bool = False
     traceparent: Label | None = None
+    fallback: Pool | None = None
 
 
 class CallMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,6 +62,8 @@ class CallMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         budget: seconds left until the deadline when this was published.
         claim: ``required`` where the attempt may start only with a claim, whatever the tool.
         alone: a worker died with it before: it runs in the lane of one of its process, and takes no others along.
+        waived: attempts before this one that tried nothing: none of what the call's policy allows was spent on them.
+        diverted: its tool's fallback runs it.
     """
 
     v: int
@@ -69,6 +73,29 @@ class CallMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget: Seconds
     claim: Literal["if_needed", "required"] = "if_needed"
     alone: bool = False
+    waived: Attempt = 0
+    diverted: bool = False
+
+
+#: Scopes of one authorization.
+MOST_SCOPES: Final = 100
+
+
+class Authorization(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the call's user has to consent to, and where.
+
+    Attributes:
+        authorization_id: by which its provider knows it; with ``provider`` it is one of its org.
+        provider: the kind and its own name for who is asked, as in ``arcade/google`` or ``nango/github``.
+        url: where the user consents. Whoever has it may consent in the user's place: those of its org alone are told.
+        expires_at: when asking is given up, a time.
+    """
+
+    authorization_id: Word
+    provider: Word
+    url: Address
+    scopes: Annotated[tuple[Label, ...], Meta(max_length=MOST_SCOPES)] = ()
+    expires_at: Time
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,6 +205,7 @@ class CallView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: "ResultView | None" = None
     error: ErrorInfo | None = None
     report: Report | None = None
+    authorization: "AuthorizationView | None" = None
     user: str | None = None
     conversation: str | None = None
     context: dict[str, Any] | None = None
@@ -185,6 +213,16 @@ class CallView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: str | None = None
     finished_at: str | None = None
     deduplicated: bool = False
+
+
+class AuthorizationView(Struct, frozen=True, kw_only=True):
+    """What a call waits for, as every public face shows it; times are RFC 3339."""
+
+    authorization_id: str
+    provider: str
+    url: str
+    scopes: tuple[str, ...]
+    expires_at: str
 
 
 class ResultView(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,9 +9,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from toolyard.contracts.calls import VERSION, CallMessage
-from toolyard.contracts.control import Control, ControlMessage, Heartbeat
-from toolyard.contracts.events import CallEvent, Event
+from toolyard.contracts.consents import ConsentAsked, ConsentTold
+from toolyard.contracts.control import BreakerTold, Control, ControlMessage, Heartbeat, SecurityTold
+from toolyard.contracts.events import CallEvent, Event, Progress
 from toolyard.contracts.feed import FeedAsked, FeedPage
+from toolyard.contracts.requests import Ticket
 from toolyard.contracts.secrets import SecretsAsked, SecretsTold
 from toolyard.contracts.tools import PinnedTool, ToolSpec
 from toolyard.errors import ContractError, TooLarge, UnknownVersion
@@ -53,11 +55,17 @@ _skipped = msgspec.json.Decoder(msgspec.Raw)
 _call_message = msgspec.json.Decoder(CallMessage)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _events: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(list[Event])
+_progress = msgspec.json.Decoder(Progress)
 _bodies: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _control: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 _heartbeat = msgspec.json.Decoder(Heartbeat)
+_breaker = msgspec.json.Decoder(BreakerTold)
+_security = msgspec.json.Decoder(SecurityTold)
 _feed_asked = msgspec.json.Decoder(FeedAsked)
 _feed_page = msgspec.json.Decoder(FeedPage)
+_consent_asked = msgspec.json.Decoder(ConsentAsked)
+_consent_told = msgspec.json.Decoder(ConsentTold)
+_ticket = msgspec.json.Decoder(Ticket)
 _secrets_asked = msgspec.json.Decoder(SecretsAsked)
 _secrets_told = msgspec.json.Decoder(SecretsTold)
 _pinned = msgspec.json.Decoder(PinnedTool)
@@ -69,8 +77,13 @@ Encoded = (
     | CallEvent
     | ControlMessage
     | Heartbeat
+    | BreakerTold
+    | SecurityTold
     | FeedAsked
     | FeedPage
+    | ConsentAsked
+    | ConsentTold
+    | Ticket
     | SecretsAsked
     | SecretsTold
     | PinnedTool
@@ -105,6 +118,11 @@ def decode_call(body: bytes) -> CallMessage:
 def decode_event(body: bytes) -> Event:
     """A lifecycle event; raises as `decode_call` does."""
     return _decode(_event, body, MAX_EVENT)
+
+
+def decode_progress(body: bytes) -> Progress:
+    """How far an attempt has come; raises as `decode_call` does."""
+    return _decode(_progress, body, MAX_CONTROL)
 
 
 def join_events(encoded: Sequence[bytes]) -> bytes:
@@ -164,6 +182,16 @@ def decode_heartbeat(body: bytes) -> Heartbeat:
     return _decode(_heartbeat, body, MAX_CONTROL)
 
 
+def decode_breaker(body: bytes) -> BreakerTold:
+    """How a worker's breaker stands; raises as `decode_call` does."""
+    return _decode(_breaker, body, MAX_CONTROL)
+
+
+def decode_security(body: bytes) -> SecurityTold:
+    """That a message is not believed; raises as `decode_call` does."""
+    return _decode(_security, body, MAX_CONTROL)
+
+
 def decode_feed_asked(body: bytes) -> FeedAsked:
     """A gateway's question for a page of the feed; raises as `decode_call` does."""
     return _decode(_feed_asked, body, MAX_CONTROL)
@@ -172,6 +200,21 @@ def decode_feed_asked(body: bytes) -> FeedAsked:
 def decode_feed_page(body: bytes) -> FeedPage:
     """A page of the feed; raises as `decode_call` does."""
     return _decode(_feed_page, body, MAX_PAGE)
+
+
+def decode_consent_asked(body: bytes) -> ConsentAsked:
+    """A gateway's question for a consent; raises as `decode_call` does."""
+    return _decode(_consent_asked, body, MAX_CONTROL)
+
+
+def decode_consent_told(body: bytes) -> ConsentTold:
+    """The answer to a gateway's question for a consent; raises as `decode_call` does."""
+    return _decode(_consent_told, body, MAX_CONTROL)
+
+
+def decode_ticket(body: bytes) -> Ticket:
+    """What stands for a request that is not answered yet; raises as `decode_call` does."""
+    return _decode(_ticket, body, MAX_CALL_MESSAGE)
 
 
 def decode_secrets_asked(body: bytes) -> SecretsAsked:

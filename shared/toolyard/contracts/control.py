@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Pool, Seconds, Time, Word
+from toolyard.contracts.calls import Authorization
 
 
 class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -123,6 +124,31 @@ class Resume(ControlMessage, frozen=True, kw_only=True, tag="resume"):
     name: Name
 
 
+class Authorized(ControlMessage, frozen=True, kw_only=True, omit_defaults=True, tag="authorized"):
+    """What became of an authorization that was asked for: calls that wait for it go on, or end.
+
+    Attributes:
+        authorization_id: with ``provider`` and ``org``, which one; see `toolyard.contracts.calls.Authorization`.
+        status: ``failed`` where the user, or the provider, refused.
+        call_id: empty; the ledger's own, where it tells each of the calls.
+    """
+
+    org: Name
+    provider: Word
+    authorization_id: Word
+    status: Literal["completed", "failed", "expired"]
+    call_id: Name = ""
+
+
+class AuthorizationAsked(ControlMessage, frozen=True, kw_only=True, tag="authorization_asked"):
+    """A user was asked for a consent before any call needed it: it is noted as those that calls wait for."""
+
+    org: Name
+    user: Label
+    tool: Name
+    authorization: Authorization
+
+
 class PausesAsked(ControlMessage, frozen=True, kw_only=True, tag="pauses_asked"):
     """A worker asks what is paused, and what time it is; ``reply`` is its id.
 
@@ -160,6 +186,22 @@ class ToolChanged(ControlMessage, frozen=True, kw_only=True, tag="tool_changed")
     version: Number
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class LogLevelSet(ControlMessage, frozen=True, kw_only=True, omit_defaults=True, tag="log_level"):
+    """For so many seconds from ``time`` on, lines about this org are logged from this level on.
+
+    Attributes:
+        tool: about this tool of it alone; empty where all are meant.
+    """
+
+    org: Name
+    tool: Name = ""
+    level: LogLevel
+    seconds: Seconds
+
+
 class LedgerPosition(ControlMessage, frozen=True, kw_only=True, tag="ledger_position"):
     """How far the ledger has read; ``record_time`` is the time of the newest record it applied."""
 
@@ -176,21 +218,80 @@ Control = (
     | Cancel
     | Pause
     | Resume
+    | Authorized
+    | AuthorizationAsked
     | PausesAsked
     | Pauses
     | ToolChanged
+    | LogLevelSet
     | LedgerPosition
 )
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A worker lives and still holds these claims; on the monitor channel, not in the log."""
+    """A worker lives and still holds these claims; on the monitor channel, not in the log.
+
+    Attributes:
+        isolation: how well it locks tools up, in the words of `toolyard.sandbox.jail.levels.Level`; None where it
+            locks up nothing.
+    """
 
     v: int
     worker: Name
     pool: Pool
     time: Time
     claims: tuple[Word, ...] = ()
+    isolation: Word | None = None
+
+
+class BreakerTold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a worker's breaker of a circuit stands; on the monitor channel, not in the log.
+
+    Attributes:
+        circuit: what is behind it: a host and port, a function, a toolkit; of one org.
+        episode: the time from its first opening to its closing; the same for all workers that heard of it.
+        openings: in a row, this one included.
+        since: when the episode began.
+        seconds: until it is tried again, counted from ``time``.
+        failures: attempts that made it open.
+    """
+
+    v: int
+    worker: Name
+    pool: Pool
+    org: Name
+    circuit: Label
+    state: Literal["open", "half_open", "closed"]
+    episode: Word
+    time: Time
+    since: Time
+    openings: Number = 0
+    seconds: Seconds = 0.0
+    failures: Number = 0
+
+
+class SecurityTold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A process was given a message to read that it does not believe; on the monitor channel, not in the log.
+
+    What the message says of itself may be anything; its body is not told.
+
+    Attributes:
+        pool: that the message names, or the worker's own; ``-`` for none.
+        reason: of `toolyard.errors.Disbelief`.
+        queue: where it was read.
+        key_id: the key that it says it was signed with.
+    """
+
+    v: int
+    sender: Name
+    time: Time
+    pool: Pool
+    reason: Word
+    queue: Label
+    exchange: Label
+    key: Label
+    key_id: Word = ""
+    message_id: Word = ""
 
 
 def control_name(message: ControlMessage) -> str:

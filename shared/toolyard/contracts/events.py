@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Pool, Time, Word
-from toolyard.contracts.calls import VERSION, Call, ErrorInfo, Report, Result
+from toolyard.contracts.bounds import Amount, Attempt, Label, LongNumber, Name, Number, Pool, Time, Word
+from toolyard.contracts.calls import VERSION, Authorization, Call, ErrorInfo, Report, Result
 from toolyard.states import Effect, State
 
 
@@ -57,12 +57,35 @@ class SoftTimeout(CallEvent, frozen=True, kw_only=True, tag="soft_timeout"):
     worker: Name
 
 
-class Parked(CallEvent, frozen=True, kw_only=True, omit_defaults=True, tag="parked"):
-    """It waits and holds nothing of a worker: for a time (``due_at``), or for the end of a pause."""
+class Progress(CallEvent, frozen=True, kw_only=True, omit_defaults=True, tag="progress"):
+    """How far an attempt has come, as its tool says; for followers alone, not in the log, and nobody counts on it.
 
-    reason: Literal["retry", "not_before", "paused"]
+    Attributes:
+        done: of ``total``, where that is known; in whatever the tool counts.
+        message: for people.
+        conversation: of the call, as ``user`` is: there is no row to look into.
+    """
+
+    done: Amount
+    total: Amount | None = None
+    message: Label | None = None
+    worker: Name
+    conversation: Label | None = None
+    user: Label | None = None
+
+
+class Parked(CallEvent, frozen=True, kw_only=True, omit_defaults=True, tag="parked"):
+    """It waits and holds nothing of a worker: for a time (``due_at``), for the end of a pause, or for its user.
+
+    Attributes:
+        diverted: the next attempt is its fallback's.
+    """
+
+    reason: Literal["retry", "not_before", "paused", "authorization"]
     due_at: Time | None = None
     by: Literal["executor", "scheduler"] = "scheduler"
+    authorization: Authorization | None = None
+    diverted: bool = False
 
 
 class Claimed(CallEvent, frozen=True, kw_only=True, tag="claimed"):
@@ -88,6 +111,8 @@ class Ended(CallEvent, frozen=True, kw_only=True, omit_defaults=True):
         by: who says so. The scheduler's verdicts outrank a worker's report for a gateway past ``ending``.
         started_at: when the attempt started, or the call's first one in the scheduler's word; absent where none did.
         announced: its worker has published `Started` for it; if not, this is the first that anybody hears of its start.
+        authorization: what the user has to consent to before another attempt can do anything; with the code
+            ``authorization_required``.
         attempts: how many had started, in the scheduler's word, which may come between two; see `attempts_of`.
         final: false where the error is retryable and the ledger decides what follows.
     """
@@ -105,6 +130,7 @@ class Ended(CallEvent, frozen=True, kw_only=True, omit_defaults=True):
     fence: Number | None = None
     final: bool = True
     attempts: Attempt | None = None
+    authorization: Authorization | None = None
 
 
 class Succeeded(Ended, frozen=True, kw_only=True, tag="succeeded"):

@@ -9,16 +9,18 @@ from typing import Final, Literal, NamedTuple, Self
 from msgspec import Raw, Struct
 
 from toolyard.contracts.bounds import Attempt, Label, LongNumber, Name, Number, Seconds, Time, Word
-from toolyard.contracts.calls import ErrorInfo, Report, ResultView
+from toolyard.contracts.calls import AuthorizationView, ErrorInfo, Report, ResultView
 from toolyard.states import Effect, State
 
 #: What a follower may be told of a call; the words of the surface's lifecycle events that mean something outside.
 FeedEvent = Literal[
     "accepted",
     "started",
+    "progress",
     "soft_timeout",
     "attempt_failed",
     "parked",
+    "authorization_required",
     "succeeded",
     "failed",
     "timed_out",
@@ -179,7 +181,9 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         effect: with an end, a failed attempt and a late result; ``report`` too, where its worker made one.
         reason: what a parked call waits for. ``due_at``: until when, where that is known.
+        done: with ``progress``: how far the attempt has come, of ``total`` where that is known; ``message`` in words.
         ends_at: with ``soft_timeout``: when the attempt is stopped.
+        authorization: with ``authorization_required``.
     """
 
     call_id: str
@@ -201,6 +205,10 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     due_at: str | None = None
     ends_at: str | None = None
+    authorization: AuthorizationView | None = None
+    done: float | None = None
+    total: float | None = None
+    message: str | None = None
 
 
 class EventView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -224,3 +232,23 @@ class EventView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     datacontenttype: Literal["application/json"]
     data: EventData
     traceparent: str | None = None
+
+
+class BreakerData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event of the monitor channel says of a breaker: how it stands in one worker. The time is RFC 3339.
+
+    Attributes:
+        circuit: what is behind it.
+        since: when it opened for the first time of this row.
+        retry_in: seconds until it is tried again.
+        failures: attempts that made it open.
+    """
+
+    org: str
+    pool: str
+    worker: str
+    circuit: str
+    state: Literal["open", "half_open", "closed"]
+    since: str
+    retry_in: float = 0.0
+    failures: int = 0

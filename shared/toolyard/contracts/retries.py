@@ -14,8 +14,28 @@ from toolyard.states import Effect
 LONGEST_PAUSE: Final = 300.0
 
 
+#: Ends of an attempt that tried nothing: its call waits, and none of what its policy allows is spent.
+_WAITS: Final = frozenset({"circuit_open", "authorization_required"})
+
+
+def only_waits(error: ErrorInfo | None, effect: Effect) -> bool:
+    """Whether an attempt that ended so tried nothing, so that its call may wait for another whatever its policy."""
+    return effect == "none" and error is not None and error.code in _WAITS
+
+
+#: Ends of an attempt behind which a tool's fallback may do better: it could not be reached, or was not let in.
+_FALLS_BACK: Final = frozenset({"circuit_open", "permission_denied", "timed_out", "unavailable", "upstream_error"})
+
+
+def may_fall_back(call: Call, error: ErrorInfo | None, effect: Effect) -> bool:
+    """Whether the tool's fallback may take over behind an attempt that ended so: never after an effect."""
+    return call.fallback is not None and effect == "none" and error is not None and error.code in _FALLS_BACK
+
+
 def may_follow(call: Call, attempt: int, error: ErrorInfo | None, effect: Effect) -> bool:
     """Whether another attempt may follow one that ended so, by the call's policy; its deadline is not looked at.
+
+    ``attempt`` is the number of the one that ended, without those before it that were waived.
 
     Never after an effect that is ``done`` or ``unknown``, unless the tool may run twice.
     """

@@ -5,7 +5,7 @@ The gateway's registry makes them from what authors send; executors read the bin
 
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from toolyard.contracts.bounds import Seconds, Tries, Word
 
@@ -34,13 +34,23 @@ class RetryPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Authentication(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an http tool signs in upstream; ``secret`` is a reference, never a value.
 
-    For ``basic`` the secret's value is ``user:password``. ``place`` and ``name`` belong to ``api_key``.
+    For ``basic`` the secret's value is ``user:password``. ``place`` and ``name`` belong to ``api_key``, the rest to
+    ``nango``, which has no secret but the org's key for Nango.
+
+    Attributes:
+        integration: Nango's name of it (``provider_config_key``).
+        connection: the id of the connection, which may be a placeholder of the context; ``None`` for the one of the
+            call's user.
+        mode: ``proxy`` has Nango send the request; else its token is fetched, and the request sent as any other.
     """
 
     type: Literal["none", "bearer", "api_key", "basic", "nango"] = "none"
     secret: str | None = None
     place: Literal["header", "query"] = "header"
     name: str | None = None
+    integration: str | None = None
+    connection: str | None = None
+    mode: Literal["token", "proxy"] | None = None
 
 
 class ResponseHandling(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,11 +134,24 @@ class LambdaBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     response_streaming: bool = False
 
 
+#: The secret that holds an org's key of Arcade; each tool of Arcade needs it, whatever its definition lists.
+ARCADE_KEY: Final = "ARCADE_API_KEY"
+
+
 class ArcadeBinding(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="arcade"):
-    """A tool of the Arcade catalogue."""
+    """A tool of the Arcade catalogue.
+
+    Attributes:
+        tool_name: ``Toolkit.Tool``.
+        tool_version: of the toolkit; ``None`` for the newest.
+        provider: whose consent the tool needs, and ``scopes``: for what, as the catalogue has it; told where Arcade
+            itself does not say.
+    """
 
     tool_name: str
     tool_version: str | None = None
+    provider: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 Binding = HttpBinding | SandboxBinding | LambdaBinding | ArcadeBinding
@@ -142,8 +165,19 @@ def pool_of(binding: Binding) -> str:
     return str(binding.__struct_config__.tag)
 
 
+class Telemetry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of its calls a tool lets stand in traces, which whoever runs the system reads."""
+
+    arguments: bool = False
+    result: bool = False
+
+
 class ToolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One immutable version of a tool, complete. Durations in seconds; ``None`` takes the default."""
+    """One immutable version of a tool, complete. Durations in seconds; ``None`` takes the default.
+
+    Attributes:
+        fallback: what runs in the binding's place once that has failed without an effect, and is not tried again.
+    """
 
     name: str
     version: int
@@ -163,11 +197,25 @@ class ToolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     contexts: tuple[str, ...] = ()
     toolkit: str | None = None
     enabled: bool = True
+    fallback: Binding | None = None
+    telemetry: Telemetry | None = None
 
     @property
     def pool(self) -> str:
         """The pool that runs this tool."""
         return pool_of(self.binding)
+
+    @property
+    def ways(self) -> "tuple[ToolSpec, ...]":
+        """The tool as its binding runs it and, where it has one, as its fallback does."""
+        if self.fallback is None:
+            return (self,)
+        return self, structs.replace(self, binding=self.fallback, fallback=None)
+
+
+def fallback_pool(spec: ToolSpec) -> str | None:
+    """The pool that runs the tool's fallback; none where it has none."""
+    return None if spec.fallback is None else pool_of(spec.fallback)
 
 
 class PinnedTool(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -177,11 +225,18 @@ class PinnedTool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: Schema | None = None
     secrets: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ()
+    telemetry: Telemetry | None = None
 
 
 def pinned(spec: ToolSpec) -> PinnedTool:
     """The part of a definition that travels."""
-    return PinnedTool(binding=spec.binding, output=spec.output, secrets=spec.secrets, contexts=spec.contexts)
+    return PinnedTool(
+        binding=spec.binding,
+        output=spec.output,
+        secrets=spec.secrets,
+        contexts=spec.contexts,
+        telemetry=spec.telemetry,
+    )
 
 
 def effective_annotations(spec: ToolSpec) -> Annotations:
@@ -190,9 +245,9 @@ def effective_annotations(spec: ToolSpec) -> Annotations:
     http GET and HEAD are ``read_only``; a sandbox tool that cannot reach the network is ``idempotent``; everything
     else is neither.
     """
-    said, binding = spec.annotations, spec.binding
-    reads = isinstance(binding, HttpBinding) and binding.method in {"GET", "HEAD"}
-    pure = isinstance(binding, SandboxBinding) and not binding.reaches_out
+    said, bindings = spec.annotations, [way.binding for way in spec.ways]
+    reads = all(isinstance(each, HttpBinding) and each.method in {"GET", "HEAD"} for each in bindings)
+    pure = all(isinstance(each, SandboxBinding) and not each.reaches_out for each in bindings)
     return Annotations(
         read_only=reads if said.read_only is None else said.read_only,
         idempotent=pure if said.idempotent is None else said.idempotent,

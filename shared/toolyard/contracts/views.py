@@ -5,7 +5,16 @@ from typing import Any
 from msgspec import Raw
 
 from toolyard.clock import rfc3339
-from toolyard.contracts.calls import Call, CallView, ErrorInfo, Report, Result, ResultView
+from toolyard.contracts.calls import (
+    Authorization,
+    AuthorizationView,
+    Call,
+    CallView,
+    ErrorInfo,
+    Report,
+    Result,
+    ResultView,
+)
 from toolyard.contracts.events import End, attempts_of, end_state
 from toolyard.states import Effect, State
 
@@ -20,6 +29,17 @@ def result_view(result: Result) -> ResultView:
     )
 
 
+def authorization_view(authorization: Authorization) -> AuthorizationView:
+    """What a call waits for, with its time as text."""
+    return AuthorizationView(
+        authorization_id=authorization.authorization_id,
+        provider=authorization.provider,
+        url=authorization.url,
+        scopes=authorization.scopes,
+        expires_at=rfc3339(authorization.expires_at),
+    )
+
+
 def call_view(
     call: Call,
     *,
@@ -31,6 +51,7 @@ def call_view(
     result: Result | None = None,
     error: ErrorInfo | None = None,
     report: Report | None = None,
+    authorization: Authorization | None = None,
     arguments: Raw | None = None,
     deduplicated: bool = False,
 ) -> CallView:
@@ -51,6 +72,7 @@ def call_view(
         result=None if result is None else result_view(result),
         error=error,
         report=report,
+        authorization=None if authorization is None else authorization_view(authorization),
         user=call.user,
         conversation=call.conversation,
         context=call.context,

@@ -6,7 +6,7 @@ knows by name alone, because that is loaded in children and nowhere else. `telli
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from toolyard.sandbox.jail.conversation import Answer
 from toolyard.sandbox.jail.jail import Isolation, Jail, Level, Limits, NoPlace, ServerLost, Verdict
-from toolyard.sandbox.telling import Checked, Problem, Told, Untrue, checked_of, room_for, told_of
+from toolyard.sandbox.telling import Checked, Problem, Step, Told, Untrue, checked_of, room_for, step_of, told_of
 
 __all__ = [
     "Answer",
@@ -27,6 +27,7 @@ __all__ = [
     "Problem",
     "Runner",
     "ServerLost",
+    "Step",
     "Told",
     "Verdict",
 ]
@@ -83,6 +84,7 @@ class Runner:
         self._jail = Jail(guest, children=children, memory=memory, minimum=minimum, folders=folders)
         self._starting = asyncio.Lock()
         self.memory = memory
+        self.minimum = minimum
         self.runs = 0
         """Checks and runs so far, however they ended."""
 
@@ -142,7 +144,12 @@ class Runner:
             return _refused(_WHY_UNCHECKED["broke_protocol"])
 
     async def run(
-        self, code: bytes, job: Job, limits: Limits, answer: Answer | None = None
+        self,
+        code: bytes,
+        job: Job,
+        limits: Limits,
+        answer: Answer | None = None,
+        hear: Callable[[Step], None] = lambda _: None,
     ) -> tuple[Verdict, Told | None]:
         """Run the code of a tool in a jailed process; cancelling kills it.
 
@@ -151,6 +158,7 @@ class Runner:
             job: what the tool gets, and the limits that its own process keeps.
             limits: what the process may use. Its ``output`` and ``requests`` follow from the job.
             answer: answers its requests; without it there can be none.
+            hear: is told how far it has come, whenever it says so.
 
         Returns:
             How it ended and, where it was answered, what was said. An answer that no honest process gives is none: the
@@ -163,7 +171,9 @@ class Runner:
         """
         limits = msgspec.structs.replace(limits, output=room_for(job.output, job.prints), requests=job.requests)
         self.runs += 1
-        verdict = await self._jail.run("run", _payload(code, job, limits), limits=limits, answer=answer)
+        verdict = await self._jail.run(
+            "run", _payload(code, job, limits), limits=limits, answer=answer, hear=lambda word: hear(step_of(word))
+        )
         if verdict.how != "answered":
             return verdict, None
         try:

@@ -14,7 +14,19 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from toolyard.sandbox.jail.frames import Untrue
 
-__all__ = ["MAX_DEPTH", "Checked", "Code", "Problem", "Told", "Untrue", "checked_of", "room_for", "told_of"]
+__all__ = [
+    "MAX_DEPTH",
+    "Checked",
+    "Code",
+    "Problem",
+    "Step",
+    "Told",
+    "Untrue",
+    "checked_of",
+    "room_for",
+    "step_of",
+    "told_of",
+]
 
 #: Levels of lists and dicts in a value.
 MAX_DEPTH: Final = 100
@@ -30,7 +42,16 @@ _TEXTS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 _Text = Annotated[str, Meta(max_length=4_096)]
+_Amount = Annotated[float, Meta(ge=0.0, le=2.0**53)]
 _Place = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Step(Struct, frozen=True):
+    """How far a tool has come: so much is done, of so much where that is known."""
+
+    done: _Amount
+    total: _Amount | None = None
+    message: _Text | None = None
 
 
 class Problem(Struct, frozen=True):
@@ -109,6 +130,7 @@ class _Error(_Ended, tag="error"):
 
 
 _checked = msgspec.json.Decoder(_Checked)
+_step = msgspec.json.Decoder(Step)
 _ended: msgspec.json.Decoder[_Value | _Error] = msgspec.json.Decoder(_Value | _Error)
 
 #: What reading a hostile text raises: the latter two for text that is not UTF-8, and for deep nesting.
@@ -134,6 +156,16 @@ def checked_of(body: bytes) -> Checked:
     except (binascii.Error, ValueError):
         raise Untrue("code that cannot be read") from None
     return Checked(found.problems, code)
+
+
+def step_of(body: bytes) -> Step:
+    """How far it has come, as it says on its way.
+
+    Raises:
+        Untrue: it says no such thing.
+    """
+    step: Step = _read(_step, body)
+    return step if step.message is None else msgspec.structs.replace(step, message=_without_nul(step.message))
 
 
 def told_of(body: bytes, *, output: int, prints: int) -> Told:

@@ -6,13 +6,14 @@ nothing of calls; a call without secrets pays nothing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from toolyard.security.long_values import spans
+from toolyard.security.long_values import Span, spans
+from toolyard.security.wrapped import broken, lines_of
 from toolyard.security.written import cores, fold, pattern
 
 #: Characters. A shorter value would be found in ordinary words, and guessed anyway.
@@ -33,9 +34,9 @@ class Redactor:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         known = [(name, value) for name, value in values.items() if len(value) >= MIN_LENGTH]
-        known.sort(
-            key=lambda entry: len(entry[1]), reverse=True
-        )  # of two that begin at one place the longer one counts
+        known += [(name, line) for name, value in known if len(value) <= _ROOM for line in lines_of(value)]
+        known.sort(key=lambda entry: len(entry[1]), reverse=True)  # of two at one place the longer one counts
+        self._known = known
         room = _ROOM
         self._long: list[tuple[str, str]] = []
         for name, value in reversed(known):
@@ -52,11 +53,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without the values."""
-        for name, value in self._long:
-            text = _without(text, value, f"[redacted:{name}]")
-        if not self._values or not self._possible(text):
+        if not self:
             return text
-        return _pattern(self._values).sub(self._replacement, text)
+        text = _without(text, broken(self._known, text, long=_ROOM))
+        for name, value in self._long:
+            text = _without(text, [(span, name) for span in spans(value, text)])
+        if self._values and self._possible(text):
+            text = _pattern(self._values).sub(self._replacement, text)
+        return text
 
     def value(self, value: Any) -> Any:
         """A JSON value without the secret ones, in its strings, keys and numbers."""
@@ -90,7 +94,7 @@ class Redactor:
 
     def _possible(self, text: str) -> bool:
         """Whether the pattern may find something; never wrong about a text that holds a value."""
-        if "%" in text or "\\" in text:
+        if "%" in text or "\\" in text or "&" in text:
             return True
         folded = fold(text)
         return any(core in folded for core in _cores(self._values))
@@ -99,10 +103,10 @@ class Redactor:
         return f"[redacted:{self._names[(match.lastindex or 1) - 1]}]"
 
 
-def _without(text: str, value: str, mark: str) -> str:
+def _without(text: str, found: Iterable[tuple[Span, str]]) -> str:
     pieces, at = [], 0
-    for start, end in spans(value, text):
-        pieces += [text[at:start], mark]
+    for (start, end), name in found:
+        pieces += [text[at:start], f"[redacted:{name}]"]
         at = end
     return "".join([*pieces, text[at:]]) if pieces else text
 

@@ -32,7 +32,8 @@ class EnvironmentSecrets:
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         source = os.environ if env is None else env
-        self._values = {name[len(_PREFIX) :]: value for name, value in source.items() if name.startswith(_PREFIX)}
+        named = {name[len(_PREFIX) :]: value for name, value in source.items() if name.startswith(_PREFIX)}
+        self._values = {name: value for name, value in named.items() if value}  # what was left empty is not set
 
     def get(self, org: str, name: str) -> str | None:
         """The value; see `SecretProvider`."""
@@ -42,7 +43,7 @@ class EnvironmentSecrets:
 class FileSecrets:
     """One file a secret, ``<folder>/<org>/<NAME>``, read anew each time: a rotated mount takes effect at once.
 
-    A line break at the end of the file is not part of the value.
+    A line break at the end of the file is not part of the value; an empty file is none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +54,7 @@ class FileSecrets:
         if not NAME.match(name) or "/" in org or org.startswith("."):
             return None
         try:
-            return _text(self._folder / org / name)
+            return _text(self._folder / org / name) or None
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:  # not readable, or no text: to its user it is not there

@@ -1,4 +1,4 @@
-"""The ways a value may be written in a text, as one regular expression: plain, percent-encoded, in JSON, in base64.
+"""The ways a value may be written in a text, as one regular expression: plain, for URLs, JSON, HTML, in base64, in hex.
 
 `toolyard.security.redaction` looks for secrets with it. Every character may be written in another way than its
 neighbour, since encoders do not agree on what they keep. It must not know what is done with what is found.
@@ -12,7 +12,9 @@ from typing import Final
 
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URLSAFE: Final = {"+": "-", "/": "_"}
-_JSON_SHORT: Final = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", '"': '"', "/": "/"}
+_JSON_SHORT: Final = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", '"': '"', "/": "/", "'": "'"}
+#: What HTML has for characters of its own, beside their numbers.
+_HTML: Final = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 #: JSON in JSON in JSON: seven backslashes before a character, eight for one backslash. Bounded, so that a long run of
 #: them is searched quickly.
 _ESCAPE: Final = r"\\{0,6}"
@@ -45,9 +47,17 @@ def cores(value: str) -> Iterator[str]:
     yield fold(value)
     raw = _bytes(value)
     if raw is not None:
+        yield from (raw.hex(), raw.hex().upper())
+        yield from map(fold, in_base64(value))
+
+
+def in_base64(value: str) -> Iterator[str]:
+    """What any base64 of the value holds, wherever in its bytes it begins: the characters that are its alone."""
+    raw = _bytes(value)
+    if raw is not None:
         for shift in range(3):
             text = base64.b64encode(bytes(shift) + raw).decode()
-            yield fold(text[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6])
+            yield text[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
 
 
 def _forms(value: str) -> Iterator[list[Unit]]:
@@ -55,6 +65,7 @@ def _forms(value: str) -> Iterator[list[Unit]]:
     yield [unit for sign, run in groupby(value) for unit in _json(sign, len(list(run)))]
     raw = _bytes(value)
     if raw is not None:
+        yield [[(_either(digit), "")] for digit in raw.hex()]
         for shift in range(3):
             yield _base64(raw, shift)
 
@@ -76,6 +87,8 @@ def _percent(sign: str) -> Unit:
     raw = _bytes(sign)
     if raw is not None:
         unit.append(("%", "%".join(_AGAIN + _hex(f"{byte:02x}") for byte in raw)))
+    if sign in _HTML:
+        unit.append(("&", f"(?:amp;)?(?:{_HTML[sign]}|#0{{0,2}}{ord(sign)}|#[xX]0{{0,2}}{_hex(f'{ord(sign):x}')});"))
     return unit
 
 
@@ -94,7 +107,16 @@ def _json(sign: str, count: int) -> Iterator[Unit]:
         return
     short = [(r"\\", _ESCAPE + re.escape(_JSON_SHORT[sign]))] if sign in _JSON_SHORT else []
     for _ in range(count):
-        yield [*_percent(sign), (r"\\", escaped), *short]
+        yield [*_percent(sign), (r"\\", escaped), *short, *_python(sign)]
+
+
+def _python(sign: str) -> Iterator[tuple[str, str]]:
+    r"""As Python shows what cannot be printed: ``\x1b``, and in bytes ``\xc3\xa9``."""
+    raw = _bytes(sign)
+    if raw is None or (sign.isascii() and sign.isprintable()):
+        return
+    for shown in dict.fromkeys([raw, bytes([ord(sign)])] if ord(sign) < 256 else [raw]):
+        yield r"\\", _ESCAPE + "x" + r"\\{1,7}x".join(_hex(f"{byte:02x}") for byte in shown)
 
 
 def _base64(raw: bytes, shift: int) -> list[Unit]:
@@ -128,6 +150,10 @@ def _class(sign: str) -> str:
 
 def _hex(digits: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
+
+
+def _either(digit: str) -> str:
+    return digit + digit.upper() if digit.isalpha() else digit
 
 
 def _bytes(text: str) -> bytes | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
+from toolyard.contracts.calls import Authorization, Call, ErrorInfo, Report, Result
 from toolyard.contracts.tools import ToolSpec
 from toolyard.errors import StoreError
 from toolyard.states import Effect, State
@@ -29,6 +29,7 @@ class CallRow:
     Attributes:
         attempts: attempts that started.
         ending: a verdict over it is under way.
+        authorization: what it waits for, or has waited for just now.
     """
 
     call: Call
@@ -41,6 +42,7 @@ class CallRow:
     error: ErrorInfo | None = None
     report: Report | None = None
     ending: bool = False
+    authorization: Authorization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,11 @@ class PauseRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """An API key; its secret part is kept as a hash alone."""
+    """An API key; its secret part is kept as a hash alone.
+
+    Attributes:
+        broker_user: a user of the broker; what it publishes is asked with this key.
+    """
 
     key_id: str
     org: str
@@ -113,6 +119,7 @@ class KeyRow:
     secret_hash: str
     created_at: float
     revoked_at: float | None = None
+    broker_user: str | None = None
 
 
 class CallReader(Protocol):
@@ -121,8 +128,11 @@ class CallReader(Protocol):
     def get(self, org: str, call_id: str) -> CallRow | None:
         """One call of this org."""
 
-    def ended(self, call_ids: Sequence[str]) -> Sequence[CallRow]:
-        """Those of these calls that have ended, of any org: for waiters that lost their connection; one query."""
+    def ended(self, call_ids: Sequence[str], *, or_asking: bool = False) -> Sequence[CallRow]:
+        """Those of these calls that have ended, of any org: for waiters that lost their connection; one query.
+
+        ``or_asking``: those that wait for their users as well.
+        """
 
     def some(self, org: str, call_ids: Sequence[str]) -> Sequence[CallRow]:
         """Those of these calls that this org has, in no order; one query."""
@@ -183,10 +193,13 @@ class KeyStore(Protocol):
     """API keys."""
 
     def add(self, key: KeyRow) -> None:
-        """Add a key. Raises `Refused` (conflict) where its id is taken."""
+        """Add a key. Raises `Refused` (conflict) where its id is taken, or its broker user stands for another key."""
 
     def find(self, key_id: str) -> KeyRow | None:
         """A key by its id, revoked ones included."""
+
+    def of_broker_user(self, user: str) -> KeyRow | None:
+        """The key, not revoked, that this user of the broker stands for."""
 
     def list(self, org: str, *, cursor: str | None, limit: int) -> Page[KeyRow]:
         """The org's keys, newest first."""

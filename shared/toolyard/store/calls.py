@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Double, case, func, literal, null, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Double, case, func, literal, null, or_, select, tuple_, union_all
 
-from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
+from toolyard.contracts.calls import Authorization, Call, ErrorInfo, Report, Result
 from toolyard.states import State, is_terminal
 from toolyard.store.base import CallFilter, CallRow, Page, PoolLoad, UnfinishedCall
 from toolyard.store.database import Database
@@ -20,6 +20,7 @@ _call = msgspec.json.Decoder(Call)
 _result = msgspec.json.Decoder(Result)
 _error = msgspec.json.Decoder(ErrorInfo)
 _report = msgspec.json.Decoder(Report)
+_authorization = msgspec.json.Decoder(Authorization)
 
 COLUMNS: Final = (
     calls.c.call,
@@ -32,6 +33,7 @@ COLUMNS: Final = (
     calls.c.error,
     calls.c.report,
     calls.c.ending,
+    calls.c.consent,
 )
 
 
@@ -75,7 +77,7 @@ _LITE_OUTLINE: Final = f"{_OUTLINE} IN (SELECT value FROM json_each(?))"  # noqa
 
 def read_row(row: Sequence[Any]) -> CallRow:
     """A row of `COLUMNS`, decoded."""
-    call, state, effect, attempts, started_at, finished_at, result, error, report, ending = row[: len(COLUMNS)]
+    call, state, effect, attempts, started_at, finished_at, result, error, report, ending, consent = row[: len(COLUMNS)]
     return CallRow(
         call=_call.decode(call),
         state=state,
@@ -87,6 +89,7 @@ def read_row(row: Sequence[Any]) -> CallRow:
         error=None if error is None else _error.decode(error),
         report=None if report is None else _report.decode(report),
         ending=ending,
+        authorization=None if consent is None else _authorization.decode(consent),
     )
 
 
@@ -103,9 +106,12 @@ class SqlCalls:
             row = connection.execute(wanted).one_or_none()
         return None if row is None else read_row(row)
 
-    def ended(self, call_ids: Sequence[str]) -> Sequence[CallRow]:
-        """Those of these calls that have ended, of any org; one query."""
-        wanted = select(*COLUMNS).where(calls.c.call_id.in_(call_ids), calls.c.finished_at.is_not(None))
+    def ended(self, call_ids: Sequence[str], *, or_asking: bool = False) -> Sequence[CallRow]:
+        """Those of these calls that have ended, of any org, or wait for their users; one query."""
+        told: ColumnElement[bool] = calls.c.finished_at.is_not(None)
+        if or_asking:
+            told = or_(told, calls.c.awaits.is_not(None))
+        wanted = select(*COLUMNS).where(calls.c.call_id.in_(call_ids), told)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
         return [read_row(row) for row in rows]

@@ -2,9 +2,11 @@
 
 from toolyard.clock import SYSTEM, Clock
 from toolyard.store import migrate
+from toolyard.store.authorizations import SqlAuthorizations
 from toolyard.store.calls import SqlCalls
 from toolyard.store.database import Database
 from toolyard.store.dead_letters import SqlDeadLetters
+from toolyard.store.feed_place import SqlFeedPlace
 from toolyard.store.keys import SqlKeys
 from toolyard.store.ledger import SqlLedger
 from toolyard.store.open_calls import SqlOpenCalls
@@ -13,6 +15,7 @@ from toolyard.store.retention import SqlRetention
 from toolyard.store.schedules import SqlSchedules
 from toolyard.store.secrets import SqlSecrets
 from toolyard.store.tools import SqlTools
+from toolyard.store.webhooks import SqlWebhooks
 
 
 class Store:
@@ -23,26 +26,32 @@ class Store:
         tools: tool definitions.
         keys: API keys.
         pauses: what is paused, read only.
+        authorizations: what users were asked to consent to, read only.
         ledger: the writing side of calls; the scheduler's ledger alone uses it.
         schedules: what is called again and again.
         secrets: secrets of orgs, sealed; `toolyard.store.vault` opens them.
+        webhooks: whom orgs want told what happens.
         dead_letters: messages that did not verify or decode.
         retention: drops what is too old.
+        feed: how far the log was published to followers at the broker.
         open_calls: calls that wait for something the scheduler shall do, read only.
     """
 
     def __init__(self, url: str, database: Database, clock: Clock) -> None:
-        self._url = url
+        self.url = url
         self._database = database
         self.calls = SqlCalls(database)
         self.tools = SqlTools(database, clock)
         self.keys = SqlKeys(database)
         self.pauses = SqlPauses(database)
+        self.authorizations = SqlAuthorizations(database)
         self.ledger = SqlLedger(database)
         self.schedules = SqlSchedules(database)
         self.secrets = SqlSecrets(database, clock)
+        self.webhooks = SqlWebhooks(database)
         self.dead_letters = SqlDeadLetters(database)
         self.retention = SqlRetention(database)
+        self.feed = SqlFeedPlace(database)
         self.open_calls = SqlOpenCalls(database)
 
     def migrate(self) -> None:
@@ -52,7 +61,7 @@ class Store:
             StoreUnavailable: the database is away.
             StoreError: the database is newer than this build.
         """
-        migrate.migrate(self._url)
+        migrate.migrate(self.url)
 
     def check(self) -> None:
         """Whether this build can work with this database.

@@ -19,7 +19,7 @@ class SqlKeys:
         self._database = database
 
     def add(self, key: KeyRow) -> None:
-        """Add a key. Raises `Refused` (conflict) where its id is taken."""
+        """Add a key. Raises `Refused` (conflict) where its id is taken, or its broker user stands for another key."""
         row = {
             "key_id": key.key_id,
             "org": key.org,
@@ -28,17 +28,28 @@ class SqlKeys:
             "secret_hash": key.secret_hash,
             "created_at": key.created_at,
             "revoked_at": key.revoked_at,
+            "broker_user": None if key.broker_user is None else clean(key.broker_user),
         }
         with self._database.write() as connection:
             try:
                 connection.execute(insert(api_keys), row)
-            except IntegrityError:
-                raise Refused("conflict", f"there is a key {key.key_id!r} already") from None
+            except IntegrityError as error:
+                if "broker_user" not in str(error.orig):
+                    raise Refused("conflict", f"there is a key {key.key_id!r} already") from None
+                detail = f"the broker user {key.broker_user!r} stands for another key; revoke that, or name another"
+                raise Refused("conflict", detail) from None
 
     def find(self, key_id: str) -> KeyRow | None:
         """A key by its id, revoked ones included."""
         with self._database.read() as connection:
             row = connection.execute(select(api_keys).where(api_keys.c.key_id == clean(key_id))).one_or_none()
+        return None if row is None else _key(row)
+
+    def of_broker_user(self, user: str) -> KeyRow | None:
+        """The key, not revoked, that this user of the broker stands for."""
+        valid = (api_keys.c.broker_user == clean(user)) & api_keys.c.revoked_at.is_(None)
+        with self._database.read() as connection:
+            row = connection.execute(select(api_keys).where(valid)).one_or_none()
         return None if row is None else _key(row)
 
     def list(self, org: str, *, cursor: str | None, limit: int) -> Page[KeyRow]:
@@ -78,4 +89,5 @@ def _key(row: Any) -> KeyRow:
         secret_hash=row.secret_hash,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        broker_user=row.broker_user,
     )

@@ -24,11 +24,13 @@ from sqlalchemy import (
     update,
 )
 
-from toolyard.contracts.calls import Call
+from toolyard.contracts.calls import Authorization, Call
 from toolyard.contracts.control import Paused
 from toolyard.errors import LedgerMoved, StoreError
+from toolyard.store import ledger_consents
 from toolyard.store import ledger_sql as sql
 from toolyard.store.database import Database
+from toolyard.store.ledger_consents import Asked
 from toolyard.store.ledger_rows import ORDINARY, LedgerRow, Submission, aside_values
 from toolyard.store.tables import calls, ledger, pauses, submissions
 from toolyard.store.values import clean, json_text
@@ -117,6 +119,12 @@ class Batch:
         parameters: Any = tuple(map(list, zip(*rows, strict=True))) if self._postgres else rows
         self._connection.exec_driver_sql(statement, parameters)
 
+    def drop(self, call_ids: Sequence[str]) -> None:
+        """Forget these calls: they are written anew."""
+        if call_ids:
+            self._connection.execute(delete(submissions).where(submissions.c.call_id.in_(call_ids)))
+            self._connection.execute(delete(calls).where(calls.c.call_id.in_(call_ids)))
+
     def submitted(self, noted: Sequence[Submission]) -> None:
         """Note further submissions; those noted before stay as they are."""
         if noted:
@@ -131,6 +139,24 @@ class Batch:
                 for each in noted
             ]
             self._connection.execute(sql.SUBMIT, rows)
+
+    def asked_for(self, authorization: Authorization, asked: Asked, at: float) -> bool:
+        """Note what a user is asked to consent to; what was asked for before is asked for anew.
+
+        Whether nobody was being asked for it at that moment.
+        """
+        return ledger_consents.ask(self._connection, authorization, asked, at)
+
+    def authorized(self, org: str, provider: str, authorization_id: str, status: str, at: float) -> float | None:
+        """Note what became of an authorization, if that was not known yet; for how many seconds it had been asked for.
+
+        ``None`` where there is none, it is over already, or that is about an earlier time than it is asked for now.
+        """
+        return ledger_consents.end(self._connection, org, provider, authorization_id, status, at)
+
+    def waiting_for(self, org: str, provider: str, authorization_id: str) -> Sequence[str]:
+        """The open calls that wait for an authorization."""
+        return ledger_consents.waiting_for(self._connection, org, provider, authorization_id)
 
     def pause(self, paused: Paused, at: float) -> None:
         """Note that this is paused; what is paused already stays as it is."""
@@ -185,10 +211,11 @@ class SqlLedger:
     def forget(self) -> None:
         """Begin anew at the first record that the log still has; whoever led before steps back.
 
-        What was folded before stays: records that come once more change nothing.
+        What was folded before stays: records that come once more change nothing. Followers may be told once more.
         """
         with self._database.write() as connection:
             connection.execute(sql.FORGET)
+            connection.execute(sql.FORGET_FEED)
 
     def release(self, epoch: int) -> None:
         """Step back, so that another may lead at once; nothing happens where another does already."""
@@ -224,6 +251,7 @@ def _ledger_row(row: Any) -> LedgerRow:
     found.ending = bool(found.ending)  # SQLite has no truth values
     if aside != ORDINARY:
         found.alone, found.refused, found.settled = bool(found.alone), bool(found.refused), bool(found.settled)
+        found.diverted = bool(found.diverted)
         found.loaded = aside_values(found)
     return found
 

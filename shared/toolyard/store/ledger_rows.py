@@ -8,7 +8,7 @@ from toolyard.contracts.calls import Call, ErrorInfo, Report, Result
 from toolyard.states import Effect, State
 from toolyard.store.ledger_sql import ASIDE
 
-ParkedFor = Literal["retry", "not_before", "paused"]
+ParkedFor = Literal["retry", "not_before", "paused", "authorization"]
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class LedgerRow:
         ending: the first mark of a verdict was read.
         end_sequence: of the event that ended it.
         late_results: outcomes that came after the end; repeats of them included.
+        pool: whose workers its attempts are for, until its fallback takes over.
         submitters: how many accepted records there were that differ by gateway or body.
         holder: the claim that was granted this attempt.
         fence: how many grants there were.
@@ -40,6 +41,10 @@ class LedgerRow:
         queue_due: when it must have started, once nothing of it starts without a claim: its first delivery asked, or it
             was parked (then its deadline, until it is dispatched). Else its own queue timeout tells.
         deaths: how many workers died with it in the lane of one.
+        waived: attempts that tried nothing or, where its fallback has taken over, that came before.
+        diverted: its fallback has taken over.
+        consent: JSON of the `Authorization` that it waits for.
+        awaits: the `authorization_key` of it.
         call: what is to be written of the call itself; ``None`` leaves what is there.
         result: what is to be written; ``None`` leaves what is there.
         error: what is to be written; ``None`` leaves what is there.
@@ -64,6 +69,7 @@ class LedgerRow:
     end_sequence: int | None = None
     late_results: int = 0
     submitters: int = 1
+    pool: str = field(default="", compare=False)
     holder: str | None = None
     fence: int = 0
     runs_until: float | None = None
@@ -78,6 +84,10 @@ class LedgerRow:
     parked_for: ParkedFor | None = None
     queue_due: float | None = None
     deaths: int = 0
+    waived: int = 0
+    diverted: bool = False
+    consent: str | None = None
+    awaits: str | None = None
     call: Call | None = None
     result: Result | None = None
     error: ErrorInfo | None = None
@@ -86,6 +96,11 @@ class LedgerRow:
     changed: bool = False
     known: Call | None = field(default=None, compare=False)
     loaded: tuple[Any, ...] | None = field(default=None, compare=False)
+
+
+def authorization_key(provider: str, authorization_id: str) -> str:
+    """An authorization, among those of its org."""
+    return f"{provider} {authorization_id}"
 
 
 aside_values = attrgetter(*(name for name, _ in ASIDE))
@@ -123,4 +138,20 @@ class OpenCall:
     watch_at: float | None = None
     due_at: float | None = None
     runs_until: float | None = None
+    waived: int = 0
+    diverted: bool = False
     error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Calls of one pool that wait for the same: for their start where ``parked_for`` is None.
+
+    Attributes:
+        oldest: when the first of them was accepted that was not put off; None where all were.
+    """
+
+    pool: str
+    parked_for: ParkedFor | None
+    calls: int
+    oldest: float | None

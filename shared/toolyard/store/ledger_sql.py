@@ -41,6 +41,10 @@ ASIDE: Final = (
     ("parked_for", "text"),
     ("queue_due", "double precision"),
     ("deaths", "integer"),
+    ("waived", "integer"),
+    ("diverted", "boolean"),
+    ("consent", "text"),
+    ("awaits", "text"),
 )
 #: What comes from the call itself and is written once.
 GIVEN: Final = (
@@ -60,7 +64,7 @@ _KEY: Final = ("call_id", "gateway", "body_hash")
 
 live_values = attrgetter(*(name for name, _ in _LIVE))
 #: The columns of a row that is loaded, in their order.
-LOADED: Final = (*_KEY, *(name for name, _ in (*_LIVE, *ASIDE)))
+LOADED: Final = (*_KEY, *(name for name, _ in _LIVE), "pool", *(name for name, _ in ASIDE))
 _loaded: Final = ", ".join(LOADED)
 
 
@@ -129,6 +133,14 @@ SUBMIT: Final = text(
     "INSERT INTO submissions (call_id, gateway, body_hash, submitted_at, conflict)"
     " VALUES (:call_id, :gateway, :body_hash, :submitted_at, :conflict) ON CONFLICT DO NOTHING"
 )
+ASKED_FOR: Final = text(
+    "INSERT INTO authorizations (org, provider, authorization_id, caller, tool, call_id, url, scopes, status,"
+    " created_at, changed_at, expires_at) VALUES (:org, :provider, :authorization_id, :caller, :tool, :call_id, :url,"
+    " :scopes, 'pending', :at, :at, :expires_at) ON CONFLICT (org, provider, authorization_id) DO UPDATE SET"
+    " url = excluded.url, scopes = excluded.scopes, status = 'pending', changed_at = excluded.changed_at,"
+    " expires_at = CASE WHEN authorizations.status = 'pending' AND authorizations.expires_at > excluded.expires_at"
+    " THEN authorizations.expires_at ELSE excluded.expires_at END WHERE authorizations.caller = excluded.caller"
+)
 MOVE: Final = text(
     "UPDATE ledger SET log_offset = :offset, record_id = :record_id, record_time = :record_time, beat = beat + 1"
     " WHERE id = 1 AND epoch = :epoch AND log_offset = :before"
@@ -140,6 +152,7 @@ LEAD: Final = text(
 BEAT: Final = text("UPDATE ledger SET beat = beat + 1 WHERE id = 1 AND epoch = :epoch")
 RELEASE: Final = text("UPDATE ledger SET owner = NULL, beat = beat + 1 WHERE id = 1 AND epoch = :epoch")
 
+FORGET_FEED: Final = text("UPDATE feed SET log_offset = NULL WHERE id = 1")
 FORGET: Final = text(
     "UPDATE ledger SET log_offset = -1, record_id = '', owner = NULL, epoch = epoch + 1, beat = beat + 1 WHERE id = 1"
 )

@@ -32,17 +32,23 @@ def migrate(url: str) -> None:
         StoreUnavailable: the database is away.
         StoreError: the database is newer than this build.
     """
-    from alembic import command
+    with exclusive(url) as connection:
+        found = version(connection)
+        if found == revisions()[-1]:
+            return
+        if found is not None and found not in revisions():
+            raise StoreError(_newer(found))
+        _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # here, because a start that finds its tables as they should be needs none of it
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    with exclusive(url) as connection:
-        found = version(connection)
-        if found is not None and found not in revisions():
-            raise StoreError(_newer(found))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 @contextmanager

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select
 
 from toolyard.contracts.calls import Call, ErrorInfo
 from toolyard.contracts.control import Paused
 from toolyard.store.database import Database
-from toolyard.store.ledger_rows import OpenCall
+from toolyard.store.ledger_rows import OpenCall, Waits
 from toolyard.store.tables import calls, pauses
 from toolyard.store.values import clean
 
@@ -36,6 +36,8 @@ _COLUMNS: Final = (
     _table.watch_at,
     _table.due_at,
     _table.runs_until,
+    _table.waived,
+    _table.diverted,
     _table.error,
 )
 
@@ -68,10 +70,23 @@ class SqlOpenCalls:
         return self._found(_table.call_id, None, _table.call_id.in_(call_ids))
 
     def queued(self, pool: str, before: float, limit: int) -> Sequence[OpenCall]:
-        """Which were accepted for this pool before that time, and since then nothing was heard of."""
-        still = (_table.pool == clean(pool), _table.state == "queued", _table.accepted_at < before)
+        """Which were accepted before that time, are this pool's now, and since then nothing was heard of."""
+        still = (_in_queue_of(pool), _table.state == "queued", _table.accepted_at < before)
         free = (_table.holder.is_(None), _table.due_at.is_(None), _table.ending.is_(False), _table.settled.is_(False))
-        return self._found(_table.accepted_at, limit, *still, *free)
+        found = self._found(_table.accepted_at, limit, *still, *free)
+        return [each for each in found if not each.diverted or each.call.fallback == pool]
+
+    def waits(self) -> Sequence[Waits]:
+        """What waits for its start, by pool and by what it waits for; calls that were put off are not the oldest."""
+        first = and_(_table.attempt == 1, not_(_table.call.contains('"not_before":')))
+        still = (_table.finished_at.is_(None), or_(_table.state == "queued", _table.parked_for.is_not(None)))
+        statement = (
+            select(_table.pool, _table.parked_for, func.count(), func.min(case((first, _table.accepted_at))))
+            .where(*still)
+            .group_by(_table.pool, _table.parked_for)
+        )
+        with self._database.read() as connection:
+            return [Waits(*row) for row in connection.execute(statement)]
 
     def pauses(self) -> frozenset[Paused]:
         """All that is paused."""
@@ -86,6 +101,12 @@ class SqlOpenCalls:
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
         return [_open_call(row) for row in rows]
+
+
+def _in_queue_of(pool: str) -> ColumnElement[bool]:
+    """Calls that this pool runs: those that were accepted for it, and those whose fallback took over and is its own."""
+    own = and_(_table.pool == clean(pool), not_(_table.diverted))
+    return or_(own, and_(_table.diverted, _table.call.contains(f'"fallback":"{pool}"', autoescape=True)))
 
 
 def _open_call(row: Any) -> OpenCall:

@@ -1,4 +1,4 @@
-"""Drops what is too old: ended calls with their further submissions, and records of the embedded log.
+"""Drops what is too old: ended calls with their further submissions, authorizations, records of the embedded log.
 
 The scheduler asks for a small piece at a time, each a transaction of its own, so that the ledger never waits for long.
 No index of its own: a call ends after it was accepted, so that the list by time leads to all that may be too old.
@@ -6,10 +6,10 @@ No index of its own: a call ends after it was accepted, so that the list by time
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete, func, or_, select, tuple_
 
 from toolyard.store.database import Database
-from toolyard.store.tables import calls, ledger, log, submissions
+from toolyard.store.tables import authorizations, calls, ledger, log, submissions
 
 #: Rows that are looked at in one piece: 500 ended calls are gone in 15 to 60 ms (measured on 2 busy cores).
 PIECE: Final = 500
@@ -58,6 +58,19 @@ class SqlRetention:
                 connection.execute(delete(calls).where(table.call_id.in_(old)))
         more = len(rows) == limit
         return Piece(len(old), Place(rows[-1].accepted_at, rows[-1].call_id) if more else None)
+
+    def drop_authorizations(self, before: float, limit: int = PIECE) -> int:
+        """Drop authorizations that were over before this time, or should have been; how many. They are few."""
+        table = authorizations.c
+        over = (table.changed_at < before, or_(table.status != "pending", table.expires_at < before))
+        key = tuple_(table.org, table.provider, table.authorization_id)
+        with self._database.read() as connection:
+            wanted = select(table.org, table.provider, table.authorization_id).where(*over).limit(limit)
+            old = [tuple(row) for row in connection.execute(wanted)]
+        if not old:
+            return 0
+        with self._database.write() as connection:  # one may have been asked for anew meanwhile
+            return connection.execute(delete(authorizations).where(key.in_(old), *over)).rowcount
 
     def trim_log(self, before: float, limit: int = PIECE) -> int:
         """Drop the oldest records of the embedded log, as far as they are old and nobody needs them; how many.

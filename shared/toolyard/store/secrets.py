@@ -73,7 +73,7 @@ class SqlSecrets:
             try:
                 added = self._add(connection, org, name, version + 1, seal, by)
             except IntegrityError:
-                raise Refused("conflict", f"the secret {name!r} is being changed by somebody else; try again") from None
+                raise _busy(name) from None
             self._forget(connection, org, name, before=version + 1)
             return added
 
@@ -102,7 +102,8 @@ class SqlSecrets:
 
     def list(self, org: str, *, cursor: str | None, limit: int) -> Page[SecretRow]:
         """The newest version of each secret of an org, by name. Raises ValueError for a cursor that is none of ours."""
-        wanted = _rows().where(secrets.c.org == clean(org), secrets.c.key_id.is_not(None))
+        listed = secrets.c.name.not_like("%:%")  # the others are not the org's own words: see `toolyard.store.webhooks`
+        wanted = _rows().where(secrets.c.org == clean(org), secrets.c.key_id.is_not(None), listed)
         if cursor is not None:
             wanted = wanted.where(secrets.c.name > read_cursor(cursor, tuple[str])[0])
         rows = self._read(wanted.order_by(secrets.c.name).limit(limit + 1))
@@ -126,6 +127,12 @@ class SqlSecrets:
         with self._database.read() as connection:
             return frozenset(connection.execute(wanted).scalars())
 
+    def sealed_with(self, key_id: str, *, limit: int) -> Sequence[SealedRow]:
+        """Some of the secrets that are sealed with this key, the newest first."""
+        wanted = select(secrets).where(secrets.c.key_id == key_id).order_by(secrets.c.created_at.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [_sealed(row) for row in connection.execute(wanted).mappings()]
+
     def sealed_with_others(
         self, key_id: str, *, org: str | None, after: tuple[str, str] | None, limit: int
     ) -> Sequence[SealedRow]:
@@ -141,11 +148,19 @@ class SqlSecrets:
 
     # ---- inside a transaction -------------------------------------------------------------------
     def _lock(self, connection: Connection, org: str, name: str) -> tuple[int, bool] | None:
-        """The newest version and whether it is deleted, kept from others until the transaction ends."""
+        """The newest version and whether it is deleted, kept from others until the transaction ends.
+
+        Raises:
+            Refused: conflict: who held it before us has added another one; the lock is then on one of the past.
+        """
         newest = select(secrets.c.version, secrets.c.deleted).where(*_named(org, name))
-        newest = newest.order_by(secrets.c.version.desc()).limit(1).with_for_update()
-        row = connection.execute(newest).one_or_none()
-        return None if row is None else (row.version, bool(row.deleted))
+        newest = newest.order_by(secrets.c.version.desc()).limit(1)
+        row = connection.execute(newest.with_for_update()).one_or_none()
+        if row is None:
+            return None
+        if connection.execute(newest).one().version != row.version:
+            raise _busy(name)
+        return row.version, bool(row.deleted)
 
     def _current(self, connection: Connection, org: str, name: str, expected: int | None) -> int:
         version, deleted = self._lock(connection, org, name) or (0, True)
@@ -193,6 +208,10 @@ def _rows() -> Select[Any]:
 def _sealed(row: RowMapping) -> SealedRow:
     told = SecretRow(row["org"], row["name"], row["version"], row["created_at"], row["created_by"])
     return SealedRow(told, Sealed(row["key_id"], bytes(row["sealed"])))
+
+
+def _busy(name: str) -> Refused:
+    return Refused("conflict", f"the secret {name!r} is being changed by somebody else; try again")
 
 
 def _taken(name: str) -> Refused:

@@ -72,6 +72,10 @@ calls = Table(
     Column("parked_for", Text),
     Column("queue_due", Double),
     Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("waived", Integer, nullable=False, server_default="0"),
+    Column("diverted", Boolean, nullable=False, server_default=false()),
+    Column("consent", Text),  # JSON of the authorization that it waits for
+    Column("awaits", Text),  # which one that is
     Index("calls_by_time", "org", "accepted_at", "call_id"),
     Index("calls_by_tool", "org", "tool", "accepted_at", "call_id"),
     Index(
@@ -86,6 +90,27 @@ calls = Table(
     Index("calls_watched", "watch_at", **_where("watch_at IS NOT NULL")),
     Index("calls_held", "holder", **_where("holder IS NOT NULL")),
     Index("calls_paused", "org", "tool", **_where("parked_for = 'paused'")),
+    Index("calls_awaiting", "org", "awaits", **_where("awaits IS NOT NULL")),
+)
+
+#: What users were asked to consent to: a projection of the log, as the calls are. Words as in `Authorization`.
+authorizations = Table(
+    "authorizations",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("authorization_id", Text, primary_key=True),
+    Column("caller", Text, nullable=False),  # the user who is asked
+    Column("tool", Text, nullable=False),  # of the call that asked
+    Column("call_id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # a JSON array
+    Column("status", Text, nullable=False),  # pending, completed, failed, expired
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("authorizations_of_user", "org", "caller", "created_at"),
+    Index("authorizations_pending", "expires_at", **_where("status = 'pending'")),
 )
 
 #: What is paused: tools, pools and orgs; ``org`` and ``name`` as in `toolyard.contracts.control.Pause`.
@@ -122,6 +147,14 @@ ledger = Table(
     Column("beat", BigInteger, nullable=False),
 )
 
+#: How far the log was published to followers at the broker; null as long as nobody has begun.
+feed = Table(
+    "feed",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("log_offset", BigInteger),
+)
+
 tools = Table(
     "tools",
     metadata,
@@ -153,7 +186,14 @@ api_keys = Table(
     Column("secret_hash", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("broker_user", Text),  # of the broker, whose messages are this key's
     Index("api_keys_by_time", "org", "created_at", "key_id"),
+    Index(
+        "api_keys_by_broker_user",
+        "broker_user",
+        unique=True,
+        **_where("broker_user IS NOT NULL AND revoked_at IS NULL"),
+    ),
 )
 
 #: Secrets, one row a version. Only the newest one has a value, and none where it was deleted: what nobody reads any
@@ -206,6 +246,51 @@ schedules = Table(
     Column("left_out", Integer, nullable=False),  # slots whose predecessor had not ended
     Index("schedules_by_name", "org", "name", unique=True),
     Index("schedules_due", "next_at"),
+)
+
+#: Whom orgs want told what happens. Their secrets are among the secrets; `toolyard.store.webhooks` tells the words.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("org", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),  # a JSON array
+    Column("tools", Text, nullable=False),  # a JSON array
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),
+    Column("version", Integer, nullable=False),
+    Column("secret_id", Text, nullable=False),
+    Column("previous_secret_id", Text),
+    Column("rotated_at", Double),
+    Column("created_by", Text, nullable=False),  # a key's id
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("feed_offset", BigInteger, nullable=False),
+    Column("feed_n", Integer, nullable=False),
+    Column("failing_since", Double),
+    Column("last_success_at", Double),
+    Index("webhooks_by_time", "org", "created_at", "webhook_id"),
+)
+
+#: What became of events for webhooks: all that are tried again, and some of those that are not.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("event_type", Text, nullable=False),
+    Column("happened_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("body", LargeBinary),  # null where it is not sent again
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("next_at", Double),  # null where it is not tried again
+    Index("webhook_deliveries_due", "webhook_id", "next_at", **_where("next_at IS NOT NULL")),
+    Index("webhook_deliveries_by_time", "webhook_id", "changed_at", "event_id"),
 )
 
 #: What did not verify or decode, as it came: enough to publish it once more, unless it was too long to be kept whole.

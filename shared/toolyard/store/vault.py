@@ -3,6 +3,7 @@
 Gateways set them, schedulers read them; both hold the keys. No value stands in an error.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final
@@ -15,6 +16,8 @@ from toolyard.telemetry.logs import logger
 
 log = logger("secrets")
 
+#: Secrets by which it is known whether a key is the one that it is taken for.
+_TRIED: Final = 5
 #: Secrets that are sealed anew at a time.
 BATCH: Final = 100
 
@@ -36,11 +39,16 @@ class Locked:
         raise SecretUnreadable("TOOLYARD_SECRETS_KEY is not set in this process")
 
 
-def check_keys(rows: SqlSecrets, keys: SecretKeys | None) -> None:
+def check_keys(rows: SqlSecrets, keys: SecretKeys | None, *, own: bool = False) -> None:
     """Look whether the secrets of a store can be opened, before somebody needs one.
 
+    Args:
+        rows: of the store.
+        keys: that this process was given.
+        own: it made its key by itself, and goes on where that is not the one of before.
+
     Raises:
-        SettingsError: there are secrets, and no key at all.
+        SettingsError: there are secrets, and no key at all, or other keys under the ids of those that sealed them.
         StoreError: the database is away, or has no such table yet.
     """
     used = rows.key_ids()
@@ -52,6 +60,26 @@ def check_keys(rows: SqlSecrets, keys: SecretKeys | None) -> None:
     missing = sorted(key_id for key_id in used if keys is not None and key_id not in keys)
     if missing:
         log.error("secrets cannot be opened: keys are missing in TOOLYARD_SECRETS_KEY", key_ids=missing)
+    if keys is not None and (others := [key_id for key_id in sorted(used) if _is_another(rows, keys, key_id)]):
+        _tell_of_others(others, own=own)
+
+
+def _tell_of_others(key_ids: Sequence[str], *, own: bool) -> None:
+    if own:
+        log.error("secrets cannot be opened: the file of their key is another one; put it back, or set them anew")
+        return
+    raise SettingsError(
+        f"TOOLYARD_SECRETS_KEY has another key under {', '.join(map(repr, key_ids))} than the one that the secrets "
+        "of the store were sealed with: put that one back, and give a new key an id of its own"
+    )
+
+
+def _is_another(rows: SqlSecrets, keys: SecretKeys, key_id: str) -> bool:
+    """Whether a key opens nothing of what was sealed under its id."""
+    if key_id not in keys:
+        return False
+    vault, tried = Vault(rows, keys), rows.sealed_with(key_id, limit=_TRIED)
+    return bool(tried) and not any(vault.opens(found) for found in tried)
 
 
 @dataclass(slots=True)
@@ -138,6 +166,14 @@ class Vault:
                 continue
             done.count += self._rows.reseal(found, kept)
         return done
+
+    def opens(self, found: SealedRow) -> bool:
+        """Whether a secret can be opened."""
+        try:
+            self._open(found)
+        except SecretUnreadable:
+            return False
+        return True
 
     def _open(self, found: SealedRow) -> str:
         row = found.row

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from toolyard.errors import SettingsError
+from toolyard.telemetry import exposition
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Board
 
 _MAX_HEAD: Final = 8 * 1024
 #: Seconds that a client may take to send its request and to read the answer.
@@ -25,7 +27,7 @@ _REASONS: Final = {
     503: "Service Unavailable",
 }
 _JSON: Final = "application/json"
-_PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+_ACCEPT: Final = b"accept:"
 
 log = logger("health")
 
@@ -53,11 +55,6 @@ def alive() -> Verdict:
     return Verdict(ok=True)
 
 
-def no_metrics() -> str:
-    """The metrics of a process that has none."""
-    return ""
-
-
 class HealthServer:
     """Serves the health of one process until it is stopped.
 
@@ -67,7 +64,7 @@ class HealthServer:
         default: the port of this kind of process.
         ready: whether work is being taken: it proves consumption, not only a process.
         live: whether the process should be left alone; not ok asks for a restart.
-        metrics: the text of `/metrics`, in Prometheus' format.
+        metrics: what `/metrics` shows.
     """
 
     def __init__(
@@ -78,14 +75,14 @@ class HealthServer:
         default: int,
         ready: Check,
         live: Check = alive,
-        metrics: Callable[[], str] = no_metrics,
+        metrics: Board | None = None,
     ) -> None:
         self._host = host
         self._asked = port
         self._default = default
         self._ready = ready
         self._live = live
-        self._metrics = metrics
+        self._metrics = metrics or Board()
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._stopped = False
@@ -157,18 +154,24 @@ class HealthServer:
         method, target, _ = words
         if method not in ("GET", "HEAD"):
             return _response(405, _JSON, "")
-        status, kind, body = self._page(target.partition("?")[0])
+        status, kind, body = self._page(target.partition("?")[0], _accepted(head))
         return _response(status, kind, body, head_only=method == "HEAD")
 
-    def _page(self, path: str) -> tuple[int, str, str]:
+    def _page(self, path: str, accept: str) -> tuple[int, str, str]:
         if path == "/metrics":
-            return 200, _PROMETHEUS, self._metrics()
+            return 200, *exposition.answer(self._metrics, accept)
         check = {"/livez": self._live, "/readyz": self._ready}.get(path)
         if check is None:
             return 404, _JSON, json.dumps({"status": "not found", "paths": ["/livez", "/readyz", "/metrics"]})
         verdict = check()
         shown = {"status": "ok" if verdict.ok else "unavailable", "reason": verdict.reason, **verdict.details}
         return 200 if verdict.ok else 503, _JSON, json.dumps(shown)
+
+
+def _accepted(head: bytes) -> str:
+    """What the client wants to be given, as far as it says so."""
+    said = [line[len(_ACCEPT) :] for line in head.split(b"\r\n")[1:] if line[: len(_ACCEPT)].lower() == _ACCEPT]
+    return b",".join(said).decode("latin-1")
 
 
 def _response(status: int, kind: str, body: str, *, head_only: bool = False) -> bytes:

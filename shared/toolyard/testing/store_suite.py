@@ -234,6 +234,21 @@ class KeysOfAStore:
 
         assert refusal(lambda: store.keys.add(a_key("k1"))) == "conflict"
 
+    def test_a_user_of_the_broker_stands_for_one_key_until_it_is_revoked(self, store: Store) -> None:
+        key = a_key("k1", broker_user="orders")
+        store.keys.add(key)
+        store.keys.add(a_key("k2"))
+
+        assert store.keys.of_broker_user("orders") == key
+        assert store.keys.of_broker_user("order") is None
+        assert refusal(lambda: store.keys.add(a_key("k3", org="other", broker_user="orders"))) == "conflict"
+        store.keys.revoke("default", "k1", at=6.0)
+        assert store.keys.of_broker_user("orders") is None
+        store.keys.add(a_key("k3", org="other", broker_user="orders"))
+        found = store.keys.of_broker_user("orders")
+        assert found is not None
+        assert found.org == "other"
+
     def test_a_revoked_key_is_found_with_the_time_of_its_end(self, store: Store) -> None:
         store.keys.add(a_key("k1"))
 
@@ -331,6 +346,18 @@ class CallsOfAStore:
 
         assert {row.call.call_id for row in store.calls.ended(["c1", "c2", "c3", "c4"])} == {"c1", "c3"}
         assert list(store.calls.ended([])) == []
+
+    def test_who_waits_is_also_told_of_calls_that_wait_for_their_users(self, store: Store) -> None:
+        waits: dict[str, Any] = {"state": "awaiting_authorization", "awaits": "arcade/google a1"}
+        save(
+            store,
+            a_row(a_call("c1"), **waits),
+            a_row(a_call("c2")),
+            a_row(a_call("c3"), state="failed", finished_at=3.0),
+        )
+
+        assert {row.call.call_id for row in store.calls.ended(["c1", "c2", "c3"], or_asking=True)} == {"c1", "c3"}
+        assert [row.call.call_id for row in store.calls.ended(["c1", "c2", "c3"])] == ["c3"]
 
     def test_calls_are_listed_newest_first_and_stable_while_others_come(self, store: Store) -> None:
         save(store, *(a_row(a_call(f"c{n}", accepted_at=float(n // 2))) for n in range(6)))
@@ -462,6 +489,46 @@ class LedgerOfAStore:
             ("late", "running", 2.0),
         ]
         assert len(store.open_calls.overdue(10.0, 1)) == 1
+
+    def test_what_waits_in_the_queue_of_a_pool_is_what_that_pool_runs_now(self, store: Store) -> None:
+        behind = {"pool": "arcade", "fallback": "http"}
+        misleading = {"arguments": {"fallback": "http"}, "pool": "arcade", "fallback": "lambda"}
+        save(
+            store,
+            a_row(a_call("own", accepted_at=1.0)),
+            a_row(a_call("first way", accepted_at=2.0, **behind)),
+            a_row(a_call("second way", accepted_at=3.0, **behind), attempt=2, diverted=True),
+            a_row(a_call("another's", accepted_at=4.0, **misleading), attempt=2, diverted=True),
+        )
+
+        def queued(pool: str) -> list[str]:
+            return [each.call.call_id for each in store.open_calls.queued(pool, 10.0, 9)]
+
+        assert queued("http") == ["own", "second way"]
+        assert queued("arcade") == ["first way"]
+        assert queued("lambda") == ["another's"]
+
+    def test_what_waits_is_told_by_pool_and_by_what_it_waits_for(self, store: Store) -> None:
+        put_off = {"not_before": 9.0, "accepted_at": 0.5}
+        save(
+            store,
+            a_row(a_call("waits", accepted_at=3.0)),
+            a_row(a_call("waits longer", accepted_at=2.0)),
+            a_row(a_call("tried before", accepted_at=1.0), attempt=2),
+            a_row(a_call("was put off", **put_off)),
+            a_row(a_call("is put off", **put_off), state="scheduled", parked_for="not_before"),
+            a_row(a_call("paused", pool="lambda"), state="scheduled", parked_for="paused"),
+            a_row(a_call("runs", accepted_at=1.0), state="running"),
+            a_row(a_call("ended", accepted_at=1.0), state="failed", finished_at=2.0),
+        )
+
+        found = {(each.pool, each.parked_for): (each.calls, each.oldest) for each in store.open_calls.waits()}
+
+        assert found == {
+            ("http", None): (4, 2.0),
+            ("http", "not_before"): (1, None),
+            ("lambda", "paused"): (1, 1_000.5),
+        }
 
     def test_a_submission_is_noted_once(self, store: Store) -> None:
         again = Submission("c1", "g2", "hash", 3.0, conflict=False)

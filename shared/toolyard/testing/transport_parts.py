@@ -21,7 +21,7 @@ from toolyard.transport.base import Delivery, LogReader, Message, Record, Subscr
 T = TypeVar("T")
 
 #: Seconds after which something that should happen is taken as missing.
-WAIT = 20.0
+WAIT = 60.0
 POOL = "http"
 QUEUE = topology.pool_queue(POOL)
 

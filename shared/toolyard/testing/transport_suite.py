@@ -230,6 +230,25 @@ class TransportSuite:
         await publish(worker, *[event_message(name) for name in names])
         assert [got.key.split(".")[1] for got in await inbox.take(40)] == names
 
+    async def test_progress_waits_for_the_relay_as_far_as_there_is_room_and_refuses_nobody(self, make: Make) -> None:
+        worker, scheduler = await make(), await make()
+        room = int(topology.queue(topology.RELAY).arguments["x-max-length"])
+        messages = [event_message("progress") for _ in range(room + 10)]
+        for start in range(0, len(messages), 1_000):
+            await publish(worker, *messages[start : start + 1_000])
+        inbox = Inbox()
+        await scheduler.consume(topology.RELAY, inbox, prefetch=1_000)
+        assert [got.message_id for got in await inbox.take(room)] == [sent.message_id for sent in messages[10:]]
+
+    async def test_the_feed_is_routed_by_org_and_by_tool_with_its_dots(self, make: Make) -> None:
+        scheduler, follower = await make(), await make()
+        inbox = Inbox()
+        await follower.own_queue("follow.acme.one", [(topology.FEED, "acme.call.*.*.look.up")])
+        await follower.consume("follow.acme.one", inbox, prefetch=10)
+        keys = [topology.feed_key(org, "call", "failed", POOL, "look.up") for org in ("acme", "acme-2", "acme")]
+        await publish(scheduler, *[Message(topology.FEED, key, b"{}", ids.new_id()) for key in keys])
+        assert [got.key for got in await inbox.take(2)] == [keys[0], keys[2]]
+
     # -- settling -------------------------------------------------------------------------------
     async def test_prefetch_bounds_what_is_not_settled(self, make: Make) -> None:
         gateway, worker = await make(), await make()

@@ -14,11 +14,13 @@ Header = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published: always durable, always to a named exchange.
+    """What is published: durable, to a named exchange, or by the default one (its name is empty) to the queue ``key``.
 
     Attributes:
         expiration: milliseconds in the queue, as text (AMQP); empty for none.
         kind: the AMQP ``type``.
+        content_type: told to those who read it outside; empty where nobody does.
+        mandatory: its future raises `Unroutable` where no queue takes it. Only for messages whose ids are their own.
     """
 
     exchange: str
@@ -30,6 +32,8 @@ class Message:
     kind: str = ""
     correlation_id: str = ""
     persistent: bool = True
+    content_type: str = ""
+    mandatory: bool = False
 
 
 class Settle(Protocol):
@@ -65,6 +69,7 @@ class Delivery:
     Attributes:
         count: how often it was delivered before (also to workers that died holding it); 0 on the first delivery.
         headers: as published; values of other types than `Header` were dropped.
+        dropped: tells the names of these.
         death: given for a dead letter; its exchange and key are those it was published with.
     """
 
@@ -83,6 +88,12 @@ class Delivery:
     reply_to: str = ""
     user_id: str = ""
     death: Death | None = None
+    dropped: Callable[[], Sequence[str]] = tuple
+
+    @property
+    def died(self) -> bool:
+        """Whether it came out of some queue that it had died in, and not from its publisher."""
+        return self.death is not None
 
     @property
     def alive(self) -> bool:
@@ -127,7 +138,11 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of the log."""
+    """One record of the log.
+
+    Attributes:
+        died: it came out of some queue that it had died in, and not from its publisher.
+    """
 
     offset: int
     exchange: str
@@ -136,6 +151,7 @@ class Record:
     message_id: str
     headers: Mapping[str, Header]
     expiration: str = ""
+    died: bool = False
 
 
 class LogReader(Protocol):
@@ -194,7 +210,9 @@ class Transport(Protocol):
         """Hand over a message; the future ends when it is durable wherever it is routed to.
 
         The future raises `Unavailable` (nothing was sent) or `Unconfirmed` (refused or not confirmed in time; it may
-        be in some of the queues), within the publish timeout (2 s) in any case. Never raises by itself.
+        be in some of the queues), within the publish timeout (2 s) in any case; `Unroutable` where it is mandatory and
+        there is no queue for it. `NotTaken` says that a queue refused it, `Overdue` that nothing was heard in time.
+        Never raises by itself.
         """
 
     async def consume(self, queue: str, on_delivery: OnDelivery, *, prefetch: int) -> Subscription:

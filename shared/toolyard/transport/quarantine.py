@@ -15,6 +15,10 @@ from toolyard.transport.base import Delivery, Header, Record
 _MAX_HEADERS: Final = 64 * 1024
 _REASON, _EXCHANGE, _KEY = "toolyard-reason", "toolyard-exchange", "toolyard-key"
 _MESSAGE_ID, _ORIGINAL = "toolyard-message-id", "toolyard-original"
+#: What names the header of a request from outside that holds a key, and how a key begins in one that is misnamed: both
+#: go nowhere.
+_KEY_HEADER: Final = "authorization"
+_KEY_VALUES: Final = ("bearer ", "ty_")
 
 
 class _Original(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,10 +58,16 @@ def wrapping(delivery: Delivery | Record, reason: str) -> dict[str, Header]:
         _MESSAGE_ID: delivery.message_id,
     }
     kind = delivery.kind if isinstance(delivery, Delivery) else ""
-    original = msgspec.json.encode(_Original(dict(delivery.headers), delivery.expiration, kind))
+    given = {name: value for name, value in delivery.headers.items() if not _holds_key(name, value)}
+    original = msgspec.json.encode(_Original(given, delivery.expiration, kind))
     if len(original) <= _MAX_HEADERS:
         headers[_ORIGINAL] = original.decode("utf-8", "replace")
     return headers
+
+
+def _holds_key(name: str, value: Header) -> bool:
+    named = _KEY_HEADER in name.lower()
+    return named or (isinstance(value, str) and value.strip().lower().startswith(_KEY_VALUES))
 
 
 def unwrapped(delivery: Delivery) -> Unwrapped:

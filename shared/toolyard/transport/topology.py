@@ -17,6 +17,7 @@ LOG: Final = "toolyard.log"
 DEAD: Final = "toolyard.dead"
 QUARANTINE: Final = "toolyard.quarantine"
 REQUESTS: Final = "toolyard.requests"
+REQUESTS_WAITING: Final = "toolyard.requests.waiting"
 SECRETS: Final = "toolyard.secrets"
 SCHEDULER: Final = "toolyard.scheduler"
 RELAY: Final = "toolyard.relay"
@@ -29,10 +30,31 @@ DELIVERY_LIMIT: Final = 1000
 #: Calls that may wait in one pool queue; more are refused to their publisher.
 POOL_MAX_LENGTH: Final = 100_000
 
+#: Requests from outside that may wait, and their bytes; more are refused to their publishers.
+REQUESTS_MAX_LENGTH: Final = 100_000
+REQUESTS_MAX_BYTES: Final = 2 * 1024 * 1024 * 1024
+#: Milliseconds until a request whose call is open is looked at again.
+REQUESTS_LOOK_EVERY: Final = 10_000
+#: How all names that are Toolyard's own begin.
+OWN: Final = "toolyard."
+
 #: How the keys of outcomes that travel together begin.
 OUTCOMES: Final = "call.outcomes."
 #: How the keys of sealed secrets begin.
 SECRETS_TOLD: Final = "secrets.told."
+#: How the keys of workers' heartbeats begin.
+HEARTBEATS: Final = "monitor.heartbeat."
+#: The pool whose heartbeats tell something that gateways show.
+_LOCKED_UP: Final = "sandbox"
+#: How the keys of gateways' questions for consents begin, and those of the answers.
+CONSENT_ASKED: Final = "monitor.consent_asked."
+CONSENT_TOLD: Final = "monitor.consent_told."
+#: How the keys of what workers tell of their breakers begin.
+BREAKERS: Final = "monitor.breaker."
+#: How the keys of what attempts tell of their progress begin.
+PROGRESS: Final = "call.progress."
+#: How the keys of security events begin.
+SECURITY: Final = "monitor.security."
 #: Lifecycle events that the log keeps; ``progress`` stays out.
 LOGGED_EVENTS: Final[tuple[str, ...]] = (
     "started",
@@ -62,11 +84,13 @@ class Queue:
     Attributes:
         arguments: as declared at the broker.
         bindings: pairs of exchange and key pattern.
+        needed: no call may be started while it is missing, where somebody looks.
     """
 
     name: str
     arguments: dict[str, str | int] = field(default_factory=dict)
     bindings: tuple[tuple[str, str], ...] = ()
+    needed: bool = True
 
 
 def pool_queue(pool: str) -> str:
@@ -110,7 +134,17 @@ def quarantine_key(pool: str) -> str:
 
 def heartbeat_key(pool: str) -> str:
     """The key, on the control exchange, of a worker's heartbeat; the log does not take it."""
-    return f"monitor.heartbeat.{pool}.-.-.-"
+    return f"{HEARTBEATS}{pool}.-.-.-"
+
+
+def breaker_key(pool: str, org: str, worker: str) -> str:
+    """The key, on the control exchange, of how a worker's breaker stands; the log does not take it."""
+    return f"{BREAKERS}{pool}.{org}.{worker}.-"
+
+
+def security_key(pool: str, sender: str) -> str:
+    """The key, on the control exchange, of a security event; the log does not take it."""
+    return f"{SECURITY}{pool}.-.{sender}.-"
 
 
 def live_queue(gateway: str) -> str:
@@ -121,6 +155,16 @@ def live_queue(gateway: str) -> str:
 def feed_asked_key(org: str, gateway: str) -> str:
     """The key, on the control exchange, of a gateway's question for a page of the feed; the log does not take it."""
     return f"monitor.feed_asked.-.{org}.{gateway}.-"
+
+
+def consent_asked_key(org: str, gateway: str) -> str:
+    """The key, on the control exchange, of a gateway's question for a consent; the log does not take it."""
+    return f"{CONSENT_ASKED}-.{org}.{gateway}.-"
+
+
+def consent_told_key(org: str, gateway: str) -> str:
+    """The key, on the control exchange, of the answer for that gateway; the log does not take it."""
+    return f"{CONSENT_TOLD}-.{org}.{gateway}.-"
 
 
 def secrets_asked_key(pool: str, org: str, worker: str, tool: str) -> str:
@@ -138,33 +182,53 @@ def feed_page_key(org: str, gateway: str) -> str:
     return f"monitor.feed_page.-.{org}.{gateway}.-"
 
 
+def feed_key(org: str, channel: str, event: str, pool: str, tool: str) -> str:
+    """The key of what followers are told, on the exchange of the feed; ``-`` stands where nothing applies.
+
+    The org comes first, so that a user of the broker can be held to it; the tool last, with the dots of its name.
+    """
+    return f"{org}.{channel}.{event}.{pool}.{tool}"
+
+
+def feed_stream(org: str, kept: int) -> Queue:
+    """The stream that keeps an org's part of the feed for replay, for so many seconds."""
+    arguments = _STREAM | {"x-max-age": f"{kept}s"}
+    return Queue(f"{FEED}.{org}", arguments, ((FEED, f"{org}.#"),), needed=False)
+
+
 def live_bindings(gateway: str) -> tuple[tuple[str, str], ...]:
     """What comes to a gateway's live queue: the pages that it asked for."""
     return ((CONTROL, f"monitor.feed_page.*.*.{gateway}.*"),)
 
 
 def reply_bindings(gateway: str) -> tuple[tuple[str, str], ...]:
-    """What a gateway hears: all events of its calls, changed tools, the ledger's position."""
+    """What a gateway hears: all events of its calls, changed tools, the ledger's position, how workers stand."""
     return (
         (EVENTS, f"call.*.*.*.{gateway}.*"),
         (CONTROL, "control.tool_changed.#"),
+        (CONTROL, "control.log_level.#"),
+        (CONTROL, f"{CONSENT_TOLD}*.*.{gateway}.*"),
         (CONTROL, "control.ledger_position.#"),
+        (CONTROL, f"{BREAKERS}*.*.*.*"),
+        (CONTROL, f"{HEARTBEATS}{_LOCKED_UP}.*.*.*"),
     )
 
 
 def worker_bindings(pool: str, worker: str) -> tuple[tuple[str, str], ...]:
-    """What a worker hears beside its calls: answers to what it asked, cancels, pauses, withdrawn calls.
+    """What a worker hears beside its calls: answers to what it asked, cancels, pauses, breakers, withdrawn calls.
 
     Answers carry the worker's id in the place of the gateway.
     """
     return (
-        (CONTROL, f"control.granted.*.*.{worker}.*"),
-        (CONTROL, f"control.refused.*.*.{worker}.*"),
+        (CONTROL, f"control.granted.{pool}.*.{worker}.*"),
+        (CONTROL, f"control.refused.{pool}.*.{worker}.*"),
         (CONTROL, f"control.pauses.*.*.{worker}.*"),
         (CONTROL, f"{SECRETS_TOLD}{pool}.*.{worker}.*"),
+        (CONTROL, f"{BREAKERS}{pool}.*.*.*"),
         (CONTROL, "control.cancel.#"),
         (CONTROL, "control.pause.#"),
         (CONTROL, "control.resume.#"),
+        (CONTROL, "control.log_level.#"),
         (EVENTS, f"call.withdrawn.{pool}.*.*.*"),
     )
 
@@ -172,6 +236,12 @@ def worker_bindings(pool: str, worker: str) -> tuple[tuple[str, str], ...]:
 EXCHANGES: Final[tuple[str, ...]] = (CALLS, EVENTS, CONTROL, FEED)
 
 _QUORUM: Final[dict[str, str | int]] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+_STREAM: Final[dict[str, str | int]] = {
+    "x-queue-type": "stream",
+    "x-max-age": "7D",
+    "x-max-length-bytes": 20_000_000_000,
+    "x-stream-max-segment-size-bytes": 100_000_000,
+}
 
 
 def _pool(pool: str) -> Queue:
@@ -189,16 +259,29 @@ def _pool(pool: str) -> Queue:
     )
 
 
+def _requests() -> tuple[Queue, Queue]:
+    """What is asked from outside, and what was asked and is not answered yet: it comes back after a while.
+
+    Nothing is dead-lettered from the first one, whose messages may hold keys.
+    """
+    bounds: dict[str, str | int] = {"x-overflow": "reject-publish", "x-max-length": REQUESTS_MAX_LENGTH}
+    back: dict[str, str | int] = {
+        "x-message-ttl": REQUESTS_LOOK_EVERY,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": REQUESTS,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+    return (
+        Queue(REQUESTS, _QUORUM | bounds | {"x-max-length-bytes": REQUESTS_MAX_BYTES}, needed=False),
+        Queue(REQUESTS_WAITING, _QUORUM | back | bounds, needed=False),
+    )
+
+
 def _log() -> Queue:
     lifecycle = tuple((EVENTS, f"call.{event}.*.*.*.*") for event in LOGGED_EVENTS)
     return Queue(
         LOG,
-        {
-            "x-queue-type": "stream",
-            "x-max-age": "7D",
-            "x-max-length-bytes": 20_000_000_000,
-            "x-stream-max-segment-size-bytes": 100_000_000,
-        },
+        dict(_STREAM),
         ((CALLS, "call.*.*.*.*.*"), (CONTROL, "control.#"), *lifecycle),
     )
 
@@ -210,7 +293,11 @@ QUEUES: Final[tuple[Queue, ...]] = (
     Queue(
         SCHEDULER,
         {"x-queue-type": "classic", "x-max-length": 10_000, "x-message-ttl": 30_000},
-        ((CONTROL, "monitor.heartbeat.*.*.*.*"), (CONTROL, "monitor.feed_asked.*.*.*.*")),
+        (
+            (CONTROL, f"{HEARTBEATS}*.*.*.*"),
+            (CONTROL, "monitor.feed_asked.*.*.*.*"),
+            (CONTROL, f"{CONSENT_ASKED}*.*.*.*"),
+        ),
     ),
     Queue(
         SECRETS,
@@ -222,9 +309,21 @@ QUEUES: Final[tuple[Queue, ...]] = (
         },
         ((CONTROL, "secrets.asked.*.*.*.*"),),
     ),
+    *_requests(),
+    Queue(
+        RELAY,
+        {"x-queue-type": "classic", "x-max-length": 10_000, "x-overflow": "drop-head"},
+        ((EVENTS, f"{PROGRESS}*.*.*.*"), (CONTROL, f"{BREAKERS}*.*.*.*")),
+        needed=False,
+    ),
     _log(),
     *(_pool(pool) for pool in POOLS),
 )
+
+
+def queue(name: str) -> Queue:
+    """The shared queue of this name."""
+    return next(each for each in QUEUES if each.name == name)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

@@ -19,7 +19,9 @@ def broker_killed(drill: Drill) -> None:
 def _broker_killed(drill: Drill, *, repeat_pay: float) -> None:
     yard, drill.explained = drill.yard, (UNKNOWN, "cancelled")
     calls = 150 if drill.short else 600
-    with drill.under_load(calls=calls, in_flight=24, delay=0.4, repeat_pay=repeat_pay, fields={"deadline": 45}) as load:
+    with drill.under_load(
+        calls=calls, in_flight=24, delay=0.4, repeat_pay=repeat_pay, fields={"deadline": 120}
+    ) as load:
         load.wait_for("over", 20)
         drill.hit(yard.wait_for_unacked(6, "worker1"), "deliveries of the broker")
         yard.node.kill()

@@ -33,15 +33,15 @@ def rows(env: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def definitions(tmp_path_factory: pytest.TempPathFactory, private_broker: RabbitNode) -> str:
+def definitions(tmp_path_factory: pytest.TempPathFactory, private_broker_module: RabbitNode) -> str:
     """The URL of a vhost into which the exported definitions were imported, and nothing else."""
-    url = private_broker.add_vhost("imported")
+    url = private_broker_module.add_vhost("imported")
     exported = toolyard("topology", "export", "--vhost", "imported")
     file = tmp_path_factory.mktemp("definitions") / "definitions.json"
     file.write_text(exported.stdout)
     file.chmod(0o644)
     file.parent.chmod(0o755)
-    private_broker.ctl("import_definitions", str(file))
+    private_broker_module.ctl("import_definitions", str(file))
     return url
 
 

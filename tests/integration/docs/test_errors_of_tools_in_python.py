@@ -67,7 +67,7 @@ _CASES: Final[dict[str, dict[str, Any]]] = {
     "HTTPError: 503 …": {
         "body": _GET.format(path="/status/503", timeout=5).replace("return ", "") + ".raise_for_status()"
     },
-    "ReadTimeout: no answer within …": {"body": _GET.format(path="/held", timeout=0.2)},
+    "ReadTimeout: no answer within …": {"body": _GET.format(path="/held", timeout=1)},
     "ConnectionError: …": {"body": "import requests\nreturn requests.get(parameters['nobody'])"},
     "ChunkedEncodingError: more than …": {"body": _GET.format(path="/big/2000000", timeout=5)},
     "JSONDecodeError: …": {"body": _GET.format(path="/text", timeout=5) + ".json()"},

@@ -25,7 +25,7 @@ class Door:
     def __init__(self, url: str, keys: str) -> None:
         self.name = f"g{ids.new_id()[-6:]}"
         self.envelope = Envelope(Keyring.parse(keys))
-        self.transport = connect(url, name="test", declare=True)
+        self.transport = connect(url, name="test", declare=True, publish_timeout=WITHIN)
         self.events: list[Event] = []
 
     async def open(self) -> None:

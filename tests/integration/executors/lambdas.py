@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.support.aws.lambda_server import REGION, Asked, LambdaServer
+from tests.support.numbers import lines
 from tests.unit.executors.making import NO_SECRETS, a_tool, an_attempt
 
 from toolyard.clock import SYSTEM, Clock
@@ -19,19 +20,6 @@ ROLE = "arn:aws:iam::123456789012:role/price-list"
 def invoking(function: str, payload: Any = None, **binding: Any) -> PinnedTool:
     """A tool whose function is given this, or the arguments."""
     return a_tool(LambdaBinding(function_name=function, aws_region=REGION, payload_template=payload, **binding))
-
-
-class SetForward:
-    """The system's clock, set forward by a test."""
-
-    def __init__(self) -> None:
-        self.by = 0.0
-
-    def now(self) -> float:
-        return SYSTEM.now() + self.by
-
-    def monotonic(self) -> float:
-        return SYSTEM.monotonic() + self.by
 
 
 class Invoker:
@@ -57,7 +45,7 @@ class Invoker:
 
     def metric(self, name: str) -> float:
         """One of the executor's numbers, by its name and labels."""
-        found = [line for line in self.executor.standing().metrics if line.startswith(f"{name} ")]
+        found = [line for line in lines(self.executor.standing().metrics) if line.startswith(f"{name} ")]
         return float(found[0].rpartition(" ")[2])
 
     @property

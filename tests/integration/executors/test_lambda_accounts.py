@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.integration.executors.lambdas import ROLE, Invoker, SetForward, failure, invoking, message
+from tests.integration.executors.lambdas import ROLE, Invoker, failure, invoking, message
 from tests.support.aws.lambda_server import ACCESS_KEY, Fault, LambdaServer
+from tests.support.set_forward import SetForward
 from tests.unit.executors.making import value_of
 
 KEYS = {"access_key_field": "KEY", "secret_key_field": "SECRET"}

@@ -12,7 +12,7 @@ import pytest
 from tests.support import upstream as upstream_server
 from tests.support.system import System, http_tool
 
-pytestmark = pytest.mark.usefixtures("uncounted")
+pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("uncounted")]
 
 ROUNDS = 40
 

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from tests.integration.executors.sandboxes import MEMORY, Sandbox, failure, sandboxed
 from tests.sandbox.conftest import pid_of
 from tests.support import leash
+from tests.support.numbers import lines
 from tests.support.upstream import Upstream
 from tests.support.waiting import async_wait_until
 from tests.unit.executors.making import a_tool, value_of
@@ -27,6 +28,7 @@ from toolyard.contracts.tools import SandboxBinding
 from toolyard.errors import SettingsError
 from toolyard.sandbox.runner import Level, Runner
 from toolyard_executors.kinds.sandbox import SandboxExecutor
+from toolyard_executors.progress import Said
 
 SECRET = "s3cret/value+ü"
 
@@ -46,6 +48,36 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     await made.executor.open()
     yield made
     await made.executor.close()
+
+
+# ---- what it says on its way --------------------------------------------------------------------
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_tool_says_how_far_it_has_come_while_it_runs(shared: Sandbox):
+    tool = sandboxed("for n in range(4): progress(n, 3, f'page {n}')", "return 'done'")
+    said: list[Said] = []
+    attempt = shared.attempt(tool)
+    attempt.hear = said.append
+    finished = await shared.executor.run(attempt)
+    assert finished.error is None
+    assert (said[0], said[-1]) == (Said(0.0, 3.0, "page 0"), Said(3.0, 3.0, "page 3"))
+
+
+@pytest.mark.parametrize(
+    "word", ['b"no json"', "b'{\"done\":-1}'", "b'{\"total\":1}'", 'b"x" * 9000'], ids=["text", "less", "half", "large"]
+)
+async def test_a_process_that_says_what_no_honest_one_says_is_stopped(word: str):
+    hostile = Sandbox(guest="escaped_guest")
+    await hostile.executor.open()
+    try:
+        said: list[Said] = []
+        attempt = hostile.attempt(a_tool(SandboxBinding(code=f"tell({word})\nvalue = 1")))
+        attempt.hear = said.append
+        code, _, _ = failure(await hostile.executor.run(attempt))
+        assert (code, said) == ("security_violation", [])
+    finally:
+        await hostile.executor.close()
 
 
 # ---- what a tool is given -----------------------------------------------------------------------
@@ -259,6 +291,7 @@ async def test_a_process_that_was_ended_from_outside_may_have_done_something(san
     assert not finished.error.retryable  # type: ignore[union-attr]
 
 
+@pytest.mark.proof
 async def test_a_tool_whose_fork_server_ends_may_run_again_if_it_reached_nothing(sandbox: Sandbox):
     await sandbox.run(sandboxed("return 1"))
     running = sandbox.begin(sandboxed("while True: pass"))
@@ -272,7 +305,7 @@ async def test_a_tool_whose_fork_server_ends_may_run_again_if_it_reached_nothing
     assert failure(finished) == ("resource_exhausted", "none", "the process that ran it was lost")
     assert finished.error.retryable  # type: ignore[union-attr]
     assert value_of(await sandbox.run(sandboxed("return 2"))) == 2
-    assert "toolyard_sandbox_fork_servers_total 2" in sandbox.executor.standing().metrics
+    assert "toolyard_sandbox_fork_servers_total 2" in lines(sandbox.executor.standing().metrics)
 
 
 async def test_without_a_fork_server_it_is_not_ready_and_says_so_to_calls(sandbox: Sandbox):
@@ -301,6 +334,7 @@ async def test_without_a_fork_server_it_is_not_ready_and_says_so_to_calls(sandbo
     assert value_of(await sandbox.run(tool)) == 1
 
 
+@pytest.mark.proof
 async def test_a_fork_server_that_says_nothing_costs_calls_that_did_not_begin_nothing(sandbox: Sandbox):
     tool = sandboxed("return 1")
     assert value_of(await sandbox.run(tool)) == 1
@@ -382,9 +416,9 @@ async def test_it_shows_how_well_tools_are_locked_up(sandbox: Sandbox):
     assert found is not None
     assert standing.details["isolation"] == found.level
     assert standing.details.get("isolation_missing", {}) == found.missing
-    assert f'toolyard_sandbox_isolation{{level="{found.level}"}} 1' in standing.metrics
-    assert 'toolyard_sandbox_wall{wall="seccomp"} 1' in standing.metrics
-    assert "toolyard_sandbox_runs_total 0" in standing.metrics
+    assert f'toolyard_sandbox_isolation{{level="{found.level}"}} 1' in lines(standing.metrics)
+    assert 'toolyard_sandbox_wall{wall="seccomp"} 1' in lines(standing.metrics)
+    assert "toolyard_sandbox_runs_total 0" in lines(standing.metrics)
 
 
 # ---- code that has left the language ------------------------------------------------------------

@@ -1,10 +1,13 @@
 """Every kind, held to what every kind must keep."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from tests.support.arcade.engine import KEY, ArcadeEngine
 from tests.support.aws.lambda_server import LambdaServer
 from tests.support.processes import free_port
 from tests.support.upstream import Upstream
@@ -17,13 +20,14 @@ from toolyard.clock import SYSTEM
 from toolyard.contracts.calls import VERSION
 from toolyard.contracts.control import Cancel
 from toolyard.contracts.events import Ended
-from toolyard.contracts.tools import HttpBinding, LambdaBinding, PinnedTool, SandboxBinding
+from toolyard.contracts.tools import ARCADE_KEY, ArcadeBinding, HttpBinding, LambdaBinding, PinnedTool, SandboxBinding
 from toolyard.sandbox.runner import Level, Runner
 from toolyard.security.egress import AllowList
 from toolyard.states import Effect
 from toolyard.testing.executor_suite import SECRET, ExecutorSuite
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.executor import Executor
+from toolyard_executors.kinds.arcade import ArcadeExecutor
 from toolyard_executors.kinds.aws_lambda import LambdaExecutor
 from toolyard_executors.kinds.http import HttpExecutor
 from toolyard_executors.kinds.sandbox import SandboxExecutor
@@ -36,7 +40,14 @@ PLACES = 4
 
 
 class Running:
-    """Runs calls through a runtime."""
+    """Runs calls through a runtime.
+
+    Attributes:
+        secrets: of the org; ``call``: what each call has beside its arguments.
+    """
+
+    secrets: Mapping[str, str] = MappingProxyType({"TOKEN": SECRET})
+    call: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, executor: Executor, seen: Callable[[str], bool], places: int = CONCURRENCY) -> None:
         self.executor = executor
@@ -66,7 +77,7 @@ class Running:
             executor=self.executor,
             transport=transport,
             envelope=ENVELOPE,
-            get_secret=lambda org, name: SECRET if name == "TOKEN" else None,
+            get_secret=lambda org, name: self.secrets.get(name),
             cancellations=Cancellations(),
             pauses=Pauses(),
             clock=SYSTEM,
@@ -76,7 +87,7 @@ class Running:
         return runtime, transport
 
     async def _run(self, runtime: Runtime, transport: HandTransport, tool: PinnedTool, **call: Any) -> Ended:
-        delivery = a_delivery(a_message(a_call(pool=self.executor.pool, **call), tool))
+        delivery = a_delivery(a_message(a_call(pool=self.executor.pool, **self.call, **call), tool))
         await runtime.run(delivery)
         assert settled(delivery) == ["ack"]
         return transport.end()
@@ -160,21 +171,23 @@ class SandboxKind(Running):
         )
 
 
-@pytest.fixture
-async def sandbox_kind(upstream: Upstream) -> AsyncIterator[SandboxKind]:
+@pytest_asyncio.fixture(scope="class", loop_scope="class")
+async def sandbox() -> AsyncIterator[SandboxExecutor]:
+    """One for all: what a run left behind would be seen by those that come after it."""
     runner = Runner(children=PLACES, memory=1 << 30, minimum=Level.DEGRADED)
     executor = SandboxExecutor(runner, allow=AllowList.parse("127.0.0.1"))
     await executor.open()
-    yield SandboxKind(upstream, executor)
+    yield executor
     await executor.close()
 
 
+@pytest.mark.asyncio(loop_scope="class")
 class TestSandbox(ExecutorSuite):
     """The suite, for sandbox."""
 
     @pytest.fixture
-    def kind(self, sandbox_kind: SandboxKind) -> SandboxKind:
-        return sandbox_kind
+    def kind(self, upstream: Upstream, sandbox: SandboxExecutor) -> SandboxKind:
+        return SandboxKind(upstream, sandbox)
 
 
 def invoking(function: str, payload: Any = None) -> PinnedTool:
@@ -225,3 +238,70 @@ class TestLambda(ExecutorSuite):
     @pytest.fixture
     def kind(self, lambda_kind: LambdaKind) -> LambdaKind:
         return lambda_kind
+
+
+def of_arcade(name: str, **pinned: Any) -> PinnedTool:
+    """A tool of the toolkit that stands behind the tests' engine."""
+    return a_tool(ArcadeBinding(tool_name=f"Yard.{name}"), **pinned)
+
+
+class ArcadeKind(Running):
+    """Arcade tools over the tests' own engine. They have no templates: what each is given stands beside it."""
+
+    huge_effect: Effect = "done"
+    secrets = MappingProxyType({"TOKEN": SECRET, ARCADE_KEY: KEY})
+    call = MappingProxyType({"user": "ann"})
+
+    def __init__(self, engine: ArcadeEngine, executor: ArcadeExecutor) -> None:
+        super().__init__(executor, lambda call_id: engine.count(call_id)[1] > 0)
+        listed = {"secrets": ("TOKEN",)}
+        self.echo = of_arcade("Echo")
+        self.fails = of_arcade("Fatal")
+        self.hangs = of_arcade("Naps")
+        self.tells = of_arcade("Echo", **listed)
+        self.fails_telling = of_arcade("Fatal", **listed)
+        self.needs_secret = of_arcade("Nothing", secrets=("MISSING",))
+        self.needs_context = of_arcade("Nothing", contexts=("tenant",))
+        self.huge = of_arcade("Many")
+        self.odd = of_arcade("Odd")
+        self.out_of_reach = of_arcade("Nothing")
+        self._given: list[tuple[PinnedTool, dict[str, Any]]] = [
+            (self.fails, {"text": "no such city"}),
+            (self.hangs, {"seconds": 3600.0}),
+            (self.tells, {"value": {"a": [f"the token is {SECRET}"]}}),
+            (self.fails_telling, {"text": f"bad token {SECRET}"}),
+            (self.huge, {"size": 2_000_000}),
+        ]
+
+    async def run(self, tool: PinnedTool, arguments: dict[str, Any] | None = None, *, timeout: float = 30) -> Ended:  # noqa: ASYNC109 - the call's
+        if tool is not self.out_of_reach:
+            return await super().run(tool, arguments, timeout=timeout)
+        there, self.executor = self.executor, ArcadeExecutor(concurrency=1, url=f"http://127.0.0.1:{free_port()}")
+        await self.executor.open()
+        try:
+            return await super().run(tool, arguments, timeout=timeout)
+        finally:
+            await self.executor.close()
+            self.executor = there
+
+    async def _run(self, runtime: Runtime, transport: HandTransport, tool: PinnedTool, **call: Any) -> Ended:
+        given = next((given for one, given in self._given if one is tool), {})
+        if tool is self.echo:  # its one parameter takes any object
+            given = {"value": call["arguments"]}
+        return await super()._run(runtime, transport, tool, **{**call, "arguments": given})
+
+
+@pytest.fixture
+async def arcade_kind(arcade_engine: ArcadeEngine) -> AsyncIterator[ArcadeKind]:
+    executor = ArcadeExecutor(concurrency=CONCURRENCY, url=arcade_engine.url)
+    await executor.open()
+    yield ArcadeKind(arcade_engine, executor)
+    await executor.close()
+
+
+class TestArcade(ExecutorSuite):
+    """The suite, for arcade."""
+
+    @pytest.fixture
+    def kind(self, arcade_kind: ArcadeKind) -> ArcadeKind:
+        return arcade_kind

@@ -170,6 +170,7 @@ async def test_a_second_signal_ends_it_at_once(worker, door, upstream):
     assert await asyncio.to_thread(worker.wait) == 1
 
 
+@pytest.mark.proof
 async def test_of_what_a_killed_worker_had_only_what_may_run_twice_runs_again(worker, system, door, upstream):
     once = await door.call(post(f"{upstream.url}/effects?after=60"))
     get = HttpBinding(method="GET", url=f"{upstream.url}/sleep/3")

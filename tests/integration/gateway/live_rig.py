@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import websockets
+from tests.support.stores import empty_file
 from tests.support.waiting import async_wait_until
 from tests.unit.gateway.live_feed import FakeScheduler
 from tests.unit.gateway.rig import KEY, KEYRING, MemoryCalls, MemoryPauses, Stores
@@ -20,6 +21,7 @@ from toolyard.testing.fakes import MemoryJournal
 from toolyard.transport.embedded.transport import EmbeddedTransport
 from toolyard.transport.envelope import Envelope
 from toolyard_gateway.app import build
+from toolyard_gateway.assembly import Given
 from toolyard_gateway.live.bounds import DEFAULT, Bounds
 from toolyard_gateway.serving import Serving, listen
 
@@ -90,17 +92,19 @@ class Site:
     async def gateway(self, bounds: Bounds = DEFAULT) -> Gateway:
         """A gateway that is ready."""
         store = self.store
-        parts = (store.schedules, store.dead_letters, store.secrets)
+        parts = (store.schedules, store.dead_letters, store.secrets, store.authorizations, store.webhooks)
         stores = Stores(self.calls, store.tools, store.keys, MemoryPauses(), *parts)
         app = build(
-            transport=self.transport,
-            envelope=self.envelope,
-            store=stores,
-            crossing=self.crossing,
-            gateway_id=f"gw-{len(self.running)}",
-            first_key=KEY,
-            own_transport=False,
-            live_bounds=bounds,
+            Given(
+                transport=self.transport,
+                envelope=self.envelope,
+                store=stores,
+                crossing=self.crossing,
+                gateway_id=f"gw-{len(self.running)}",
+                first_key=KEY,
+                own_transport=False,
+                live_bounds=bounds,
+            )
         )
         serving = Serving(app, listen("127.0.0.1", 0))
         served = asyncio.create_task(serving.run(signals=False))
@@ -122,8 +126,8 @@ class Site:
 @contextlib.asynccontextmanager
 async def a_site(folder: Path) -> AsyncIterator[Site]:
     """Everything that gateways need; they are stopped with it."""
+    (folder / "store.db").write_bytes(empty_file())
     store, crossing = open_store(f"sqlite:///{folder / 'store.db'}"), Crossing(2)
-    store.migrate()
     transport, envelope = EmbeddedTransport(MemoryJournal()), Envelope(KEYRING)
     await transport.open()
     scheduler = FakeScheduler(transport, envelope)

@@ -105,6 +105,45 @@ async def test_a_time_begins_with_what_happened_then(site: Site):
     assert (asked[0].offset, asked[0].n) == (2, 0)
 
 
+async def test_a_stream_may_end_with_what_has_happened_up_to_now(site: Site):
+    gateway = await site.gateway(Bounds(ring_items=2))
+    told = [site.tell() for _ in range(6)]
+    wanted: list[tuple[dict[str, str], list[str]]] = [
+        ({"since": "0-0"}, told),
+        ({"since": told[1], "tool": "echo"}, told[2:]),
+        ({"since": "0-0", "conversation": "none"}, []),
+    ]
+    for query, found in wanted:
+        async with gateway.stream(until="now", **query) as stream:
+            first = await stream.event()
+            site.tell(tool="weather")
+            rest = await stream.rest()
+        assert first.event == "until"
+        assert [block.id for block in rest[:-1]][: len(found)] == found
+        assert (rest[-1].event, rest[-1].data) == ("end", first.data)
+
+
+async def test_a_stream_may_end_with_an_event_or_before_a_time(site: Site):
+    gateway = await site.gateway()
+    told = [site.tell(time=1_500_000_000.0 + n) for n in range(6)]
+    for until in (told[3], "2017-07-14T02:40:04Z"):
+        async with gateway.stream(since="0-0", until=until) as stream:
+            assert [block.id for block in (await stream.rest())[1:-1]] == told[:4]
+    async with gateway.stream(since=told[4], until=told[3]) as stream:
+        assert [block.event for block in await stream.rest()] == ["until", "end"]
+
+
+async def test_a_stream_ends_with_a_place_that_is_still_to_come(site: Site):
+    gateway = await site.gateway()
+    place = site.tell()
+    offset, _, n = place.partition("-")
+    async with gateway.stream(until=f"{int(offset) + 1}-{n}") as stream:
+        assert (await stream.event()).event == "until"
+        cursor = site.tell()
+        assert [block.event for block in await stream.rest()] == ["started", "end"]
+        assert cursor == f"{int(offset) + 1}-{n}"
+
+
 async def test_what_is_not_kept_is_told_as_a_gap(site: Site):
     gateway = await site.gateway()
     told = [site.tell() for _ in range(6)]
@@ -194,6 +233,8 @@ async def test_without_a_scheduler_nobody_is_told_that_it_follows(site: Site):
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "a word": ({"since": "soon"}, {}, "since"),
+    "an end that is a word": ({"until": "soon"}, {}, "until"),
+    "an end that is still to come": ({"until": "2100-01-01T00:00:00Z"}, {}, "until"),
     "no offset": ({"since": "-2"}, {}, "since"),
     "no n": ({"since": "4711-"}, {}, "since"),
     "a negative offset": ({"since": "-1-2"}, {}, "since"),

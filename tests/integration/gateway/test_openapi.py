@@ -28,7 +28,9 @@ from toolyard.contracts.tools import POOLS
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
-EXAMPLES = 100
+#: Generated requests to each operation: in `make test`, and in `make prove`.
+FEW = 10
+MANY = 100
 _AUTH = {"Authorization": f"Bearer {KEY}"}
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -42,13 +44,16 @@ OPERATIONS = [
     "cancel_call",
     "cancel_calls",
     "change_tool",
+    "change_webhook",
     "create_key",
     "create_schedule",
     "create_secret",
     "create_tool",
+    "create_webhook",
     "delete_schedule",
     "delete_secret",
     "delete_tool",
+    "delete_webhook",
     "follow_call",
     "follow_calls",
     "get_call",
@@ -56,14 +61,20 @@ OPERATIONS = [
     "get_schedule",
     "get_secret",
     "get_tool",
+    "get_webhook",
+    "hear_nango",
+    "list_authorizations",
     "list_calls",
     "list_dead_letters",
+    "list_deliveries",
     "list_keys",
+    "list_log_levels",
     "list_pools",
     "list_schedules",
     "list_secrets",
     "list_tool_versions",
     "list_tools",
+    "list_webhooks",
     "livez",
     "make_call",
     "make_calls",
@@ -83,8 +94,12 @@ OPERATIONS = [
     "resume_schedule",
     "resume_tool",
     "revoke_key",
+    "rotate_webhook",
+    "set_log_level",
+    "start_authorization",
     "take_turn",
     "test_tool",
+    "test_webhook",
     "validate_tool",
 ]
 
@@ -116,15 +131,16 @@ def test_every_operation_is_tried(operations):
     assert sorted(operations) == OPERATIONS
 
 
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_answer_is_as_documented(gateway, operations, name, mode):
+def test_every_answer_is_as_documented(gateway, operations, name, mode, examples):
     operation = operations[name]
     if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
         return  # nothing can be wrong in a request without parts
 
     @settings(
-        max_examples=EXAMPLES // 2,
+        max_examples=examples // 2,
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -148,6 +164,7 @@ def test_bodies_of_every_kind_of_binding_are_described(operations):
         "http": "#/components/schemas/HttpBindingModel",
         "sandbox": "#/components/schemas/SandboxBindingModel",
         "lambda": "#/components/schemas/LambdaBindingModel",
+        "arcade": "#/components/schemas/ArcadeBindingModel",
     }
     (example,) = schemas["ToolDefinition"]["examples"]
     assert example["binding"]["type"] == "sandbox"
@@ -196,7 +213,7 @@ def test_the_answers_of_a_day_are_as_documented(gateway, operations):
         ask("change_tool", "PATCH", "/v1/tools/echo", 412, json={"timeout": 3}, headers={"If-Match": '"2"'})
         ask("get_tool", "GET", "/v1/tools/echo", 200)
         ask("list_tool_versions", "GET", "/v1/tools/echo/versions", 200)
-        ask("list_tools", "GET", "/v1/tools", 200)
+        ask("list_tools", "GET", "/v1/tools", 200, params={"user": "ada"})
         ask("delete_tool", "DELETE", "/v1/tools/echo", 204, headers={"If-Match": '"3"'})
         wanted = {"tool": "weather", "arguments": {"city": "Lisbon"}, "user": "ada", "context": {"a": 1}}
         call = ask("make_call", "POST", "/v1/calls", 200, json=wanted).json()
@@ -223,6 +240,10 @@ def test_the_answers_of_a_day_are_as_documented(gateway, operations):
         put_off = wanted | {"not_before": rfc3339(time.time() + 3_600), "cancel_on_disconnect": True}
         call = ask("make_call", "POST", "/v1/calls", 202, json=put_off).json()
         ask("cancel_call", "POST", f"/v1/calls/{call['call_id']}/cancel", 202, headers={"Prefer": "wait=0"})
+        ask("list_authorizations", "GET", "/v1/authorizations", 200, params={"user": "ada", "status": "pending"})
+        asked = {"tool": "weather", "user": "ada"}
+        ask("start_authorization", "POST", "/v1/authorizations/start", 422, json=asked)
+        ask("hear_nango", "POST", "/v1/authorizations/callback/nango", 401, json={"from": "nango"})
         ask("list_pools", "GET", "/v1/pools", 200)
         for kind, path in (("tool", "/v1/tools/weather"), ("pool", "/v1/pools/http"), ("org", "/v1")):
             ask(f"pause_{kind}", "POST", f"{path}/pause", 200)

@@ -60,7 +60,7 @@ def test_it_takes_a_call_and_on_sigterm_ends_with_0(env, url, tmp_path):
 
         assert response.status_code == 202
         assert client.get(response.headers["Location"]).json()["state"] == "accepted"
-        assert process.terminate(within=20) == 0
+        assert process.terminate(within=60) == 0
         assert "Traceback" not in process.output()
 
 
@@ -75,14 +75,14 @@ def test_it_looks_at_code_in_a_sandbox_of_its_own_and_leaves_nothing_of_it(env, 
 
         assert (made.status_code, refused.status_code, call.status_code) == (201, 422, 202), call.text
         assert family > alone
-        assert process.terminate(within=20) == 0
+        assert process.terminate(within=60) == 0
         assert "Traceback" not in process.output()
-    wait_until(lambda: not any(map(leash.alive, family)), within=20, what="no process of the gateway is left")
+    wait_until(lambda: not any(map(leash.alive, family)), within=60, what="no process of the gateway is left")
 
 
 def test_without_its_broker_it_lives_says_so_and_refuses_calls(env, url, tmp_path):
     nowhere = {"TOOLYARD_TRANSPORT_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/"}
-    with started(env | nowhere, tmp_path) as process, httpx.Client(base_url=url, headers=AUTH, timeout=5) as client:
+    with started(env | nowhere, tmp_path) as process, httpx.Client(base_url=url, headers=AUTH, timeout=30) as client:
         ready = client.get("/readyz")
         made = client.post("/v1/tools", json=ECHO)
         refused = client.post("/v1/calls", json={"tool": "echo", "arguments": {"text": "hi"}})
@@ -91,19 +91,19 @@ def test_without_its_broker_it_lives_says_so_and_refuses_calls(env, url, tmp_pat
         assert made.status_code == 201
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
         assert refused.headers["Retry-After"]
-        assert process.terminate(within=20) == 0
+        assert process.terminate(within=60) == 0
 
 
 def test_a_wrong_setting_stops_the_start_and_is_named(env, tmp_path):
     with Process(python_module("toolyard_gateway"), cwd=tmp_path, env=env | {"TOOLYARD_COLOUR": "red"}) as process:
-        assert process.wait(within=20) == 1
+        assert process.wait(within=60) == 1
         assert "TOOLYARD_COLOUR is not a setting" in process.output()
 
 
 def test_a_port_that_is_taken_stops_the_start_and_is_named(env, tmp_path):
     taken = socket.create_server(("127.0.0.1", int(env["TOOLYARD_PORT"])))
     with taken, Process(python_module("toolyard_gateway"), cwd=tmp_path, env=env) as process:
-        assert process.wait(within=20) == 1
+        assert process.wait(within=60) == 1
         assert f"cannot listen on 127.0.0.1:{env['TOOLYARD_PORT']}" in process.output()
 
 
@@ -123,11 +123,11 @@ def test_production_does_not_start_without_the_key_of_the_secrets_that_are_there
         env | PRODUCTION | {"TOOLYARD_DATABASE_URL": postgres_url, "TOOLYARD_TRANSPORT_URL": "amqp://ann:pw@[::1]:9/"}
     )
     with started(wanted, tmp_path) as process:  # there are none, and nobody can set one here
-        process.terminate(within=20)
+        process.terminate(within=60)
     Vault(store.secrets, SecretKeys({"old": b"o" * 32})).create("default", "TOKEN", "v", by="k")
     store.close()
     with Process(python_module("toolyard_gateway"), cwd=tmp_path, env=wanted) as process:
-        assert process.wait(within=30) == 1
+        assert process.wait() == 1
         assert (
             "TOOLYARD_SECRETS_KEY is not set, and the store has secrets that were sealed with 'old'" in process.output()
         )

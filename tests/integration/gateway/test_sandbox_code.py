@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from tests.support import leash
 from tests.support.waiting import async_wait_until
 from tests.unit.gateway.rig import ECHO, Rig, running
 from tests.unit.gateway.sandbox_cases import CODE, WEB, sandboxed
 
+from toolyard.sandbox.runner import Level, Runner
 from toolyard.store.connect import open_store
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WORDS = """\
 import json
@@ -27,13 +31,34 @@ def execute_tool(parameters, context):
 """
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Rig]:
-    """A gateway with a sandbox of its own; none of its processes is left."""
-    template = tmp_path / "template.db"
-    store = open_store(f"sqlite:///{template}")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store."""
+    path = tmp_path_factory.mktemp("gateway") / "template.db"
+    store = open_store(f"sqlite:///{path}")
     store.migrate()
     store.close()
+    return path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def runner() -> AsyncIterator[Runner]:
+    """The sandbox that most of these gateways share: what one source does to it is seen by those that come after."""
+    made = Runner(children=1, memory=256 << 20, minimum=Level.CONTAINER)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gateway(template: Path, tmp_path: Path, runner: Runner) -> AsyncIterator[Rig]:
+    async with running(template, tmp_path, code_check=runner) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def alone(template: Path, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A gateway with a sandbox of its own; none of its processes is left."""
     before = leash.members(os.getpid())
     async with running(template, tmp_path) as made:
         yield made
@@ -61,13 +86,13 @@ async def errors_of(gateway: Rig, definition: dict[str, Any]) -> list[dict[str, 
 # ---- what is saved ------------------------------------------------------------------------------
 
 
-async def test_a_tool_whose_code_is_good_is_saved_changed_and_read_again(gateway: Rig):
-    made = await gateway.client.post("/v1/tools", json=sandboxed(code=WORDS, memory_limit_mb=64))
-    read = await gateway.client.get("/v1/tools/words")
+async def test_a_tool_whose_code_is_good_is_saved_changed_and_read_again(alone: Rig):
+    made = await alone.client.post("/v1/tools", json=sandboxed(code=WORDS, memory_limit_mb=64))
+    read = await alone.client.get("/v1/tools/words")
     put = sandboxed(code=WORDS + "\n", **WEB)
-    replaced = await gateway.client.put("/v1/tools/words", json=put, headers={"If-Match": '"1"'})
+    replaced = await alone.client.put("/v1/tools/words", json=put, headers={"If-Match": '"1"'})
     patch = {"binding": {"code": WORDS, "allowed_imports": None, "allowed_hosts": None}}
-    patched = await gateway.client.patch("/v1/tools/words", json=patch, headers={"If-Match": '"2"'})
+    patched = await alone.client.patch("/v1/tools/words", json=patch, headers={"If-Match": '"2"'})
 
     assert (made.status_code, read.json()["binding"]) == (
         201,
@@ -78,16 +103,16 @@ async def test_a_tool_whose_code_is_good_is_saved_changed_and_read_again(gateway
     assert (patched.status_code, patched.json()["code"]) == (412, "precondition_failed")
 
 
-async def test_a_change_is_looked_at_and_the_version_before_it_stays(gateway: Rig):
-    await gateway.tool(sandboxed(code=WORDS))
+async def test_a_change_is_looked_at_and_the_version_before_it_stays(alone: Rig):
+    await alone.tool(sandboxed(code=WORDS))
     patch = {"binding": {"code": "import socket\n" + WORDS}}
 
-    refused = await gateway.client.patch("/v1/tools/words", json=patch, headers={"If-Match": '"1"'})
+    refused = await alone.client.patch("/v1/tools/words", json=patch, headers={"If-Match": '"1"'})
 
     assert refused.json()["errors"] == [
         {"path": "binding.code", "message": "line 1, column 8: `socket` is not available: use requests"}
     ]
-    assert (await gateway.client.get("/v1/tools/words")).json()["version"] == 1
+    assert (await alone.client.get("/v1/tools/words")).json()["version"] == 1
 
 
 # ---- what is told of bad code -------------------------------------------------------------------
@@ -244,16 +269,16 @@ async def test_a_hundred_sources_at_once_are_all_looked_at(gateway: Rig):
 # ---- when the sandbox breaks --------------------------------------------------------------------
 
 
-async def test_what_the_sandbox_lost_is_looked_at_by_another_one(gateway: Rig):
+async def test_what_the_sandbox_lost_is_looked_at_by_another_one(alone: Rig):
     before = leash.members(os.getpid())
-    await gateway.tool(sandboxed())
+    await alone.tool(sandboxed())
     for pid in leash.members(os.getpid()) - before:
         os.kill(pid, signal.SIGKILL)
 
     async def answered() -> bool:
-        response = await gateway.client.post("/v1/tools/validate", json=sandboxed())
+        response = await alone.client.post("/v1/tools/validate", json=sandboxed())
         assert response.status_code in (200, 503), response.text
         return response.status_code == 200
 
     await async_wait_until(answered, within=20, what="another sandbox looks at code")
-    assert (await gateway.client.post("/v1/tools/validate", json=ECHO)).status_code == 200
+    assert (await alone.client.post("/v1/tools/validate", json=ECHO)).status_code == 200

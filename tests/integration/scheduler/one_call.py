@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
+from tests.integration.scheduler.again import Heard
 from tests.support.ledger import NOW, Story, resume
 
 from toolyard.contracts.control import Claim, ClaimRefused, Granted, Paused
@@ -51,6 +52,7 @@ class OneCall(RuleBasedStateMachine):
     """The call, and what must hold whatever is said of it."""
 
     store: Store
+    again: Store
     place: Position
     number = 0
 
@@ -67,6 +69,7 @@ class OneCall(RuleBasedStateMachine):
             not_before=NOW + 1.0 if later else None,
             conversation=f"talk{self.number}",
         )
+        self.heard = Heard(self.story.call.call_id)
         self.time = 0.0
         self.pauses: frozenset[Paused] = frozenset()
         # messages in the pool's queue, by attempt; and whether the call's first one is still among them
@@ -165,7 +168,8 @@ class OneCall(RuleBasedStateMachine):
         before = self.call
         around, offset = Around(self.now, "s1", self.pauses), self.place.offset + 1
         with self.store.ledger.batch(self.place.epoch, self.place.offset, offset, "record", NOW) as batch:
-            folded, pauses = apply(batch, [Entry(offset, "record", content)], around)
+            folded, pauses = apply(batch, [entry := Entry(offset, "record", content)], around)
+        self.heard.note(entry, folded)
         self.place = replace(self.place, offset=offset)
         self.note(content)
         self.call = next(iter(self.store.open_calls.these([self.story.call.call_id])), None)

@@ -5,8 +5,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.support.house import House, a_story, until
 from tests.support.ledger import ENVELOPE, NOW, Story, pause, resume
+from tests.support.set_forward import SetForward
 
 from toolyard.contracts.calls import VERSION, CallMessage, error_info
 from toolyard.contracts.control import ClaimRefused, Granted, Heartbeat
@@ -110,8 +112,9 @@ async def test_a_failed_attempt_is_followed_by_one_that_needs_a_claim(house: Hou
 
 async def test_a_parked_call_shows_its_state_and_survives_its_scheduler(house: House):
     house.store.tools.create("default", a_spec())
-    first = await house.leader()
-    story = Story(accepted_at=time.time(), deadline=time.time() + 60.0, not_before=time.time() + 1.0)
+    clock, now = SetForward(), time.time()
+    first = await house.leader(clock=clock)
+    story = Story(accepted_at=now, deadline=now + 1_200.0, not_before=now + 600.0)
     await house.say(story.accepted())
     await until(house.row, "the call")
     row = house.row()
@@ -119,23 +122,27 @@ async def test_a_parked_call_shows_its_state_and_survives_its_scheduler(house: H
     assert row.state == "scheduled"
     await first.stop()
     worker = await Worker(house).begin()
-    assert worker.calls == []
 
-    await house.leader()
+    await house.leader(clock=clock)
+    assert worker.calls == []
+    clock.by = 600.0
     message = await worker.call()
 
     assert message.claim == "required"
-    assert time.time() >= (story.call.not_before or 0.0)
     await until(lambda: (row := house.row()) is not None and row.state == "queued", "the call to be queued")
 
 
+@pytest.mark.proof
 async def test_a_thousand_calls_that_are_due_at_once_leave_together(house: House):
     house.store.tools.create("default", a_spec())
-    await house.leader()
-    worker, at = await Worker(house).begin(), time.time() + 6.0
-    stories = [Story(f"c{n}", accepted_at=time.time(), deadline=at + 60.0, not_before=at) for n in range(1_000)]
-    await house.say(*(story.accepted() for story in stories))
-    assert time.time() < at, "the machine was too slow to say it in time"
+    clock = SetForward()
+    scheduler = await house.leader(clock=clock)
+    worker, now = await Worker(house).begin(), time.time()
+    times = {"accepted_at": now, "not_before": now + 600.0, "deadline": now + 1_200.0}
+    await house.say(*(Story(f"c{n}", **times).accepted() for n in range(1_000)))
+    await scheduler.reached(house.journal.last() or 0)
+    assert worker.calls == []
+    clock.by = 600.0
     await until(lambda: len(worker.calls) == 1_000, "all of them")
 
     assert len({message.call.call_id for message in worker.calls}) == 1_000
@@ -254,11 +261,10 @@ async def test_a_rerunnable_call_runs_again_alone_after_its_worker_fell_silent(h
     second = await worker.call(2)
 
     assert (second.attempt, second.alone, second.claim) == (2, True, "required")
-    await house.say(a_claim(story, "w1:2", attempt=2))
+    await house.say(a_claim(story, "w1:2", attempt=2), story.ended(attempt=2, claim_id="w1:2", fence=2))
     granted = await worker.answer(2)
     assert isinstance(granted, Granted)
     assert granted.alone
-    await house.say(story.ended(attempt=2, claim_id="w1:2", fence=2))
     assert (await house.ended()).state == "succeeded"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
-from tests.support.ledger import ENVELOPE, NOW, HandClock, HandLog, Story, message_of, pause, pauses_asked, resume
+from tests.support.ledger import ENVELOPE, NOW, HandClock, HandLog, Said, Story, message_of, pause, pauses_asked, resume
 from tests.support.waiting import async_wait_until
 
 from toolyard.contracts import codec
@@ -32,7 +32,8 @@ from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger_rows import Submission
 from toolyard.store.tables import pauses
-from toolyard.transport.base import Message, Transport
+from toolyard.transport import topology
+from toolyard.transport.base import Header, Message, Transport
 from toolyard_scheduler.clock_check import ClockCheck
 from toolyard_scheduler.entries import Answer
 from toolyard_scheduler.ledger import Ledger
@@ -363,6 +364,71 @@ async def test_records_that_do_not_verify_or_decode_are_passed_over(keeper: Keep
 
     assert [each.row.call.call_id for each in keeper.store.calls.unfinished()] == ["c2"]
     assert keeper.counts["passed_over"] == 4
+    assert len({put["toolyard-reason"] for put in put_away(keeper)}) == 2
+
+
+def put_away(keeper: Keeper) -> list[Mapping[str, Header]]:
+    """The headers of what the ledger quarantined."""
+    assert {message.key for message in keeper.log.published} <= {topology.quarantine_key("-")}
+    return [message.headers for message in keeper.log.published]
+
+
+PLAYED_AGAIN: dict[str, tuple[Said, ...]] = {
+    "an accepted call that has ended": (Story().accepted(), Story().ended()),
+    "a dispatch": (Story().dispatched(), Story().claim(), Story().ended(effect="done")),
+    "a claim": (Story().claim(), Story().released()),
+    "a grant given back": (Story().released(), Story().claim("w2:1")),
+    "an outcome": (Story().ended(), Story().ended("failed", n=3)),
+    "an outcome that another attempt follows": (Story().ended("failed", final=False), Story().dispatched(2)),
+    "a cancel": (Story().cancel(), Story().ended("cancelled", effect="none")),
+    "a pause": (pause(), resume()),
+}
+
+
+@pytest.mark.parametrize("said", PLAYED_AGAIN.values(), ids=PLAYED_AGAIN)
+async def test_what_is_played_again_changes_nothing_and_is_put_away(keeper: Keeper, said: tuple[Said, ...]):
+    first = message_of(said[0])
+    await keeper.applied(keeper.log.say(Story().accepted(), first, *said[1:]))
+    before = keeper.store.calls.get("default", "c1"), keeper.store.pauses.list("default")
+    await keeper.applied(keeper.log.say(first))
+
+    assert (keeper.store.calls.get("default", "c1"), keeper.store.pauses.list("default")) == before
+    assert [put["toolyard-message-id"] for put in put_away(keeper)] == [first.message_id]
+    assert keeper.counts["passed_over"] == 1
+
+
+async def test_a_pause_of_long_ago_is_not_believed_after_a_change_of_the_leader_either(keeper: Keeper):
+    await keeper.applied(keeper.log.say(Story().accepted()))
+    await keeper.applied(keeper.log.say(pause(at=-601.0), resume(at=-599.0)))
+
+    assert keeper.store.pauses.list("default") == []
+    assert len(put_away(keeper)) == 1
+
+
+async def test_what_a_worker_says_of_another_pools_call_is_put_away(keeper: Keeper):
+    foreign = message_of(msgspec.structs.replace(Story().ended(), pool="lambda"))
+    heard = keeper.log.say(Story().accepted(), foreign)
+    await keeper.applied(heard)
+
+    assert [each.row.call.call_id for each in keeper.store.calls.unfinished()] == ["c1"]
+    assert [put["toolyard-message-id"] for put in put_away(keeper)] == [foreign.message_id]
+
+
+async def test_what_another_pool_said_of_a_call_before_it_came_is_forgotten(keeper: Keeper):
+    """Ids that follow a pattern, as those of schedules do, can be known before."""
+    await keeper.applied(keeper.log.say(msgspec.structs.replace(STORY.ended(), pool="lambda")))
+    claimed = msgspec.structs.replace(STORY.claim("w9:1"), pool="lambda")
+    await keeper.applied(keeper.log.say(claimed, STORY.accepted(), STORY.claim()))
+
+    row = keeper.store.calls.get("default", "c1")
+    assert row is not None
+    assert (row.call, row.state, row.result) == (STORY.call, "running", None)
+    granted = {answer.message.claim_id for answer in keeper.answers if isinstance(answer.message, Granted)}
+    assert granted == {"w1:1"}
+    await keeper.applied(keeper.log.say(STORY.ended("failed", claim_id="w1:1")))
+    row = keeper.store.calls.get("default", "c1")
+    assert row is not None
+    assert (row.state, row.result) == ("failed", None)
 
 
 async def test_a_message_that_is_about_no_call_changes_none(keeper: Keeper):

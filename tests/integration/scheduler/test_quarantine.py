@@ -14,6 +14,8 @@ from toolyard.errors import StoreUnavailable
 from toolyard.store.connect import Store, open_store
 from toolyard.store.crossing import Crossing
 from toolyard.store.dead_letters import MAX_BODY, DeadLetter, SqlDeadLetters
+from toolyard.telemetry import catalogue
+from toolyard.telemetry.metrics import Counter
 from toolyard.testing.fakes import MemoryJournal
 from toolyard.testing.store_suite import a_call, a_row, save
 from toolyard.transport import topology
@@ -47,7 +49,7 @@ async def crossing() -> AsyncIterator[Crossing]:
 
 @pytest.fixture
 async def duty(store: Store, transport: EmbeddedTransport, crossing: Crossing) -> AsyncIterator[Quarantine]:
-    duty = Quarantine(transport, store.dead_letters, crossing, HandClock())
+    duty = Quarantine(transport, store.dead_letters, crossing, HandClock(), Counter(catalogue.QUARANTINED))
     running = asyncio.create_task(duty.run())
     yield duty
     running.cancel()
@@ -59,7 +61,7 @@ async def letters(store: Store, count: int) -> list[DeadLetter]:
         found = store.dead_letters.list(cursor=None, limit=99).items
         return list(found) if len(found) >= count else []
 
-    return await async_wait_until(enough, within=10, what=f"{count} letters")
+    return await async_wait_until(enough, within=60, what=f"{count} letters")
 
 
 def a_message(**headers: str) -> Message:
@@ -103,7 +105,7 @@ async def test_a_message_is_kept_as_it_came_and_comes_again_the_same(
         now = store.dead_letters.get(letter.letter_id)
         return now is not None and now.arrivals == 2
 
-    await async_wait_until(returned, within=10, what="the letter to come back")
+    await async_wait_until(returned, within=60, what="the letter to come back")
     assert store.dead_letters.count() == 1
 
 
@@ -150,7 +152,7 @@ async def test_what_could_not_be_kept_stays_in_the_queue(
     with monkeypatch.context() as while_away:
         while_away.setattr(SqlDeadLetters, "keep", away)
         with pytest.raises(StoreUnavailable):
-            await Quarantine(transport, store.dead_letters, crossing, HandClock()).run()
+            await Quarantine(transport, store.dead_letters, crossing, HandClock(), Counter(catalogue.QUARANTINED)).run()
 
     assert await transport.backlog(topology.QUARANTINE) == 1
 
@@ -161,7 +163,9 @@ async def test_over_the_broker_a_message_comes_again_byte_by_byte(amqp_url: str,
     message = a_message(traceparent="00-a-b-01", **{"x-text": "caf\u00e9 " * 100})
     with closing(open_store(f"sqlite:///{tmp_path / 'a.db'}")) as store:
         store.migrate()
-        running = asyncio.create_task(Quarantine(broker, store.dead_letters, crossing, HandClock()).run())
+        running = asyncio.create_task(
+            Quarantine(broker, store.dead_letters, crossing, HandClock(), Counter(catalogue.QUARANTINED)).run()
+        )
         try:
             await broker.publish(ENVELOPE.quarantined(await refused(broker, message), "why", pool="http"))
             (listed,) = await letters(store, 1)
@@ -208,7 +212,7 @@ async def test_it_sweeps_again_and_again(store: Store, crossing: Crossing):
         clock.advance(1.0)
         return store.retention.next_org("") is None
 
-    await async_wait_until(gone, within=10, what="the call to go")
+    await async_wait_until(gone, within=60, what="the call to go")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert clock.now() > NOW + 5.0

@@ -13,7 +13,6 @@ from tests.support.waiting import async_wait_until
 
 from toolyard.clock import SYSTEM
 from toolyard.contracts.calls import CallMessage
-from toolyard.contracts.recurrence import next_slot
 from toolyard.contracts.schedules import Cron, Interval, ScheduleSpec
 from toolyard.contracts.tools import Annotations, RetryPolicy
 from toolyard.errors import StoreUnavailable
@@ -45,7 +44,7 @@ class House:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.journal = MemoryJournal()
-        self.transport = EmbeddedTransport(self.journal, publish_timeout=0.5)
+        self.transport = EmbeddedTransport(self.journal)
         self.crossing = Crossing(4)
         self.clock = HandClock()
         store.tools.create("default", a_spec(timeout=7.0, retry=RetryPolicy(max_attempts=3)))
@@ -237,7 +236,7 @@ async def until(check: Any, what: str) -> None:
     async def look() -> object:
         return check()
 
-    await async_wait_until(look, within=20, what=what)
+    await async_wait_until(look, within=60, what=what)
 
 
 # ---- what was missed, and what overlaps ---------------------------------------------------------------
@@ -362,19 +361,21 @@ async def test_more_than_one_sweep_takes_are_fired_sweep_by_sweep(house: House):
     assert len({message.call.call_id for message in house.fired()}) == 450
 
 
-async def test_a_leading_scheduler_fires_in_time(store: Store):
-    """The whole scheduler, every second, by the machine's own clock."""
+async def test_a_leading_scheduler_fires_each_slot_when_its_time_comes(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """The whole scheduler, whose clock stands still from slot to slot."""
+    monkeypatch.setattr("toolyard_scheduler.app.ClockCheck", MovedByHand)
     async with opened(store) as house:
-        first = SYSTEM.now()
-        made = house.schedule(when=Interval(seconds=1.0), at=first)
-        scheduler = Scheduler(house.transport, ENVELOPE, store, house.crossing, options=Options(alone=True))
+        made = house.schedule(when=Interval(seconds=1.0))
+        options = Options(alone=True)
+        scheduler = Scheduler(house.transport, ENVELOPE, store, house.crossing, house.clock, options)
         await scheduler.start()
         try:
-            await until(lambda: len(_accepted(house)) >= 3, "three firings")
+            for number in range(1, 4):
+                await until(lambda number=number: len(_accepted(house)) == number, f"firing {number}")
+                house.clock.advance(1.0)
         finally:
             await scheduler.stop()
         calls = [ENVELOPE.open_call(record).call for record in _accepted(house)[:3]]
-        slots = [next_slot(made.spec.when, made.spec.anchor, first - 0.5 + number) for number in range(3)]
-        assert [call.call_id for call in calls] == [firing.call_id(made, slot) for slot in slots if slot is not None]
-        late = [call.accepted_at - slot for call, slot in zip(calls, slots, strict=True) if slot is not None]
-        assert max(late) < 1.0
+        slots = [NOW, NOW + 1.0, NOW + 2.0]
+        assert [call.call_id for call in calls] == [firing.call_id(made, slot) for slot in slots]
+        assert [call.accepted_at for call in calls] == slots

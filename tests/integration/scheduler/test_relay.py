@@ -1,6 +1,8 @@
 """Pages of the feed from a running scheduler: live, behind an older cursor, wanted or not, and from the next leader."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from tests.integration.scheduler.gateway import Gateway
 from tests.support.house import QUICK, House, a_story, until
 from tests.support.ledger import ENVELOPE, Story
+from tests.support.numbers import text
+from tests.support.set_forward import SetForward
 
 from toolyard.contracts import codec
 from toolyard.contracts.events import End
@@ -16,7 +20,7 @@ from toolyard.store.calls import SqlCalls
 from toolyard.transport import topology
 from toolyard.transport.base import Message
 from toolyard_scheduler.app import Options
-from toolyard_scheduler.tails import Bounds
+from toolyard_scheduler.tails import Bounds, Tails
 
 
 def words(items: tuple[FeedItem, ...] | list[FeedItem]) -> list[tuple[str, str]]:
@@ -298,16 +302,27 @@ async def test_a_page_is_as_large_as_its_bytes_but_one_event_always_fits(house: 
 
 async def test_a_tail_that_nobody_asks_for_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("toolyard_scheduler.duties.relay._SWEEP", 0.05)
-    scheduler = await house.leader(bounded(unasked=0.2))
+    forget, sweeps = Tails.forget_unasked, Counter[str]()
+
+    def counted(tails: Tails, now: float, waited_for: Iterable[str]) -> None:
+        forget(tails, now, waited_for)
+        sweeps["done"] += 1
+
+    monkeypatch.setattr(Tails, "forget_unasked", counted)
+    clock = SetForward()
+    scheduler = await house.leader(bounded(unasked=600.0), clock)
     gateway = await Gateway(house.transport).begin()
     cursor = (await gateway.ask(None)).cursor
-    assert "toolyard_feed_orgs 1" in scheduler.metrics()
+    assert "toolyard_feed_orgs 1" in text(scheduler.board)
 
-    await until(lambda: "toolyard_feed_orgs 0" in scheduler.metrics(), "the tail to be dropped")
+    clock.by += 601.0
+    await until(lambda: "toolyard_feed_orgs 0" in text(scheduler.board), "the tail to be dropped")
     waiting = await gateway.say(cursor)
-    await until(lambda: "toolyard_feed_orgs 1" in scheduler.metrics(), "the question")
-    await asyncio.sleep(0.5)
-    assert "toolyard_feed_orgs 1" in scheduler.metrics(), "somebody waits"
+    await until(lambda: "toolyard_feed_orgs 1" in text(scheduler.board), "the question")
+    clock.by += 601.0
+    before = sweeps["done"]
+    await until(lambda: sweeps["done"] >= before + 2, "a sweep that began later")
+    assert "toolyard_feed_orgs 1" in text(scheduler.board), "somebody waits"
     await house.say(a_story().accepted())
 
     assert words((await asyncio.wait_for(waiting, 20)).items) == [("c1", "accepted")]
@@ -351,7 +366,7 @@ async def test_what_is_no_question_is_put_away_and_the_next_one_is_answered(hous
 
     await until(lambda: len(house.store.dead_letters.list(cursor=None, limit=9).items) == 3, "three letters")
     assert (await gateway.ask(None)).at_end
-    assert "toolyard_feed_pages_total 1" in scheduler.metrics()
+    assert "toolyard_feed_pages_total 1" in text(scheduler.board)
 
 
 async def test_while_nobody_follows_no_row_is_read(house: House, monkeypatch: pytest.MonkeyPatch):

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.house import QUICK, House, a_story, opened, opened_at, until
 from tests.support.ledger import ENVELOPE, HandClock, Story, message_of
+from tests.support.numbers import text
 from tests.support.postgres import PostgresNode
 
 from toolyard.contracts.control import LedgerPosition
@@ -40,7 +42,7 @@ async def test_calls_that_come_in_are_kept(house: House):
 
     assert (await house.ended()).state == "succeeded"
     assert scheduler.counts["succeeded"] == 1
-    assert 'toolyard_calls_ended_total{state="succeeded"} 1' in scheduler.metrics()
+    assert 'toolyard_calls_ended_total{state="succeeded"} 1' in text(scheduler.board)
 
 
 async def test_a_leader_that_reads_its_own_position_back_is_ready(house: House):
@@ -228,7 +230,7 @@ async def test_a_dead_letter_of_a_call_that_has_ended_changes_nothing(house: Hou
 # ---- several ------------------------------------------------------------------------------------------
 async def test_the_second_stands_by_and_leads_as_soon_as_the_first_steps_back(house: House):
     first = await house.leader()
-    second = await house.scheduler()
+    second = await house.scheduler(replace(QUICK, takeover=1_000.0))
     await until(lambda: second.health().details["role"] == "standby", "the second to stand by")
     assert second.health().ok
     assert not second.leading
@@ -273,7 +275,7 @@ async def test_a_leader_that_was_replaced_steps_back_and_takes_over_again(house:
     await house.say(a_story().accepted())
     last = house.journal.last()
     assert last is not None
-    await asyncio.wait_for(first.reached(last), 20)
+    await asyncio.wait_for(first.reached(last), 60)
 
     assert first.leading
 

@@ -1,11 +1,13 @@
 """The promises of the ledger, walked at random over the real fold and the real store, on both databases.
 
 A hypothesis state machine says whatever workers, gateways and schedulers may say of one call, in any order and as often
-as it likes, and now and then goes on with another scheduler. What must hold is in `one_call`.
+as it likes, and now and then goes on with another scheduler. What must hold is in `one_call`. What was said is folded
+once more with the decisions that were told, and comes to the same row: so a ledger can be made anew.
 """
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,16 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from msgspec.structs import replace
 from tests.integration.scheduler.one_call import UNHEARD, Draw, OneCall
 from tests.support.ledger import NOW, pause, resume
-from tests.support.stores import empty_store
+from tests.support.stores import empty_file, empty_store
 
 from toolyard.contracts.calls import error_info
 from toolyard.states import Effect, State
+from toolyard.store.connect import open_store
 from toolyard_scheduler import telling
 
-#: `make model` walks far.
-EXAMPLES = int(os.environ.get("TOOLYARD_TEST_EXAMPLES", "30"))
+#: Walks, each of many steps: in `make test`, and in `make prove`; `make model` walks far.
+FEW = 10
+MANY = int(os.environ.get("TOOLYARD_TEST_EXAMPLES", "30"))
 FLAG = st.booleans()
 RARELY = st.sampled_from([False, False, False, True])
 BROKE = error_info("upstream_error", "500", retryable=True)
@@ -191,8 +195,10 @@ class Life(OneCall):
         for claim_id, asked in list(self.asked.items()):
             if asked.answer == "none" and claim_id not in self.released:
                 self.say(self.claim_of(claim_id))
+        self.heard.comes_to_the_same(self.store, self.again)
         for _ in range(60):
             if self.end is not None:
+                self.heard.comes_to_the_same(self.store, self.again)
                 self.no_effect_is_promised_only_where_there_was_none()
                 return
             self.time += 2.0
@@ -225,19 +231,26 @@ WORDS: dict[str, tuple[int, Callable[[Life], bool]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "examples", [FEW, pytest.param(MANY, marks=[pytest.mark.proof, pytest.mark.timeout(900)], id="many")]
+)
 @pytest.mark.parametrize(("kind", "times"), [("sqlite", 3), ("postgres", 1)])
-def test_whatever_is_said_the_promises_hold(kind: str, times: int, request: pytest.FixtureRequest, tmp_path: Path):
+def test_whatever_is_said_the_promises_hold(
+    kind: str, times: int, examples: int, request: pytest.FixtureRequest, tmp_path: Path
+):
     request.param = kind
-    with empty_store(request, tmp_path) as store:
+    file = tmp_path / "again.db"
+    file.write_bytes(empty_file())
+    with empty_store(request, tmp_path) as store, closing(open_store(f"sqlite:///{file}")) as again:
 
         class Machine(Life):
             """On this database."""
 
-        Machine.store = store
+        Machine.store, Machine.again = store, again
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=times * EXAMPLES,
+                max_examples=times * examples,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

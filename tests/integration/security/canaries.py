@@ -90,6 +90,10 @@ class Search:
         self.found: set[tuple[str, str, str]] = set()
         self.marked: set[str] = set()
 
+    def add(self, canary: Canary) -> None:
+        """Look for one more, which was made only now."""
+        self._wanted += [(canary.name, how, form) for how, form in canary.forms()]
+
     def look(self, place: str, data: bytes | str, *, but: frozenset[str] = frozenset()) -> None:
         """Look at these bytes; ``but``: secrets that belong there."""
         raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data

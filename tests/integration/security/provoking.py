@@ -132,6 +132,7 @@ def _tool(name: str, binding: dict[str, Any], canary: Canary, **more: Any) -> di
         "binding": binding,
         "secrets": [canary.name],
         "timeout": 2 * _SHORT,
+        "telemetry": {"arguments": True, "result": True},
         **more,
     }
 

@@ -18,10 +18,13 @@ from tests.integration.security.canaries import MARKER, Canary, Search, plant
 from tests.integration.security.places import Follower, Spy, Watch, tables_of
 from tests.integration.security.provoking import arguments, http_tools, sandbox_tools
 from tests.support import leash
+from tests.support.collector import Collector
 from tests.support.embedded import Dev
 from tests.support.processes import free_port
+from tests.support.receiver import Receiver, receiving
 from tests.support.system import KEY, System
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
@@ -155,7 +158,8 @@ def _environment(canaries: Mapping[str, Canary], folder: Path) -> dict[str, str 
     return kept | {"TOOLYARD_SECRETS_DIR": str(folder / "secrets"), "TOOLYARD_LOG_LEVEL": "debug"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.proof
+@pytest.mark.timeout(600)
 def test_nothing_of_a_secret_is_found_in_a_system_of_processes(
     tmp_path: Path, amqp_url: str, postgres_url: str, upstream_here: Upstream
 ):
@@ -164,7 +168,8 @@ def test_nothing_of_a_secret_is_found_in_a_system_of_processes(
     allow = "127.0.0.1"
     with ExitStack() as stack:
         system = stack.enter_context(System(tmp_path, amqp=amqp_url, database=postgres_url, allow=allow))
-        system.env["TOOLYARD_LOG_LEVEL"] = "debug"
+        collector = stack.enter_context(Collector())
+        system.env |= {"TOOLYARD_LOG_LEVEL": "debug", **collector.env()}
         system.start("scheduler", "scheduler")
         system.ready("scheduler")
         spy = stack.enter_context(closing(Spy(amqp_url)))
@@ -187,6 +192,7 @@ def test_nothing_of_a_secret_is_found_in_a_system_of_processes(
                 if canary.org == "default":
                     town.provoke(canary, sandbox=True)
             _cross_org(town)
+            _webhook(town, search, stack.enter_context(receiving()))
             _another_worker(system, of_workers, town)
 
         assert town.codes() >= PROVOKED | IN_SANDBOX
@@ -204,8 +210,9 @@ def test_nothing_of_a_secret_is_found_in_a_system_of_processes(
         for table, row in tables_of(postgres_url):
             search.look(f"table {table}", row)
         _look_at_answers(town, search)
+        _look_at_traces(system, collector, search)
     assert search.found == set()
-    assert search.marked >= {"messages", "log", "table calls", "answers", "calls"}
+    assert search.marked >= {"messages", "log", "table calls", "answers", "calls", "traces"}
     assert {"live feed", "process list", "environments of children", "secrets on the wire"} <= search.seen.keys()
     assert all(search.seen[place] > 0 for place in search.seen)
 
@@ -216,6 +223,12 @@ def _look_at_answers(town: Town, search: Search) -> None:
     for call in town.ended:
         search.look("calls", town.client.get(f"/v1/calls/{call['call_id']}").text)
         search.look("events of calls", town.client.get(f"/v1/calls/{call['call_id']}/events").text)
+
+
+def _look_at_traces(system: System, collector: Collector, search: Search) -> None:
+    for process in system.processes.values():
+        process.terminate()  # exports what is left
+    search.look("traces", collector.raw())
 
 
 def _cross_org(town: Town) -> None:
@@ -234,6 +247,32 @@ def _cross_org(town: Town) -> None:
     town.call(ours["name"])
     assert town.ended[-1]["error"]["code"] == "tool_error"
     assert town.ask("GET", f"/v1/secrets/{others.name}").status_code == 404
+
+
+def _webhook(town: Town, search: Search, receiver: Receiver) -> None:
+    """The secrets of a webhook, which its receiver says back when it refuses.
+
+    They stand in the two answers that show them, which are not looked at, and nowhere else.
+    """
+    made = town.client.post("/v1/webhooks", json={"url": receiver.url, "tools": ["none"]}).json()
+    path = f"/v1/webhooks/{made['webhook_id']}"
+    secrets = [made["secret"], town.client.post(f"{path}/rotate").json()["secret"]]
+    for number, secret in enumerate(secrets):
+        search.add(Canary(f"WEBHOOK{number}", secret))
+        search.add(Canary(f"WEBHOOK{number}_KEY", secret.removeprefix("whsec_")))
+    receiver.answers, receiver.body = (lambda _: (500, {})), " and ".join(secrets).encode()
+    assert town.ask("POST", f"{path}/test").status_code == 202
+    (got, *_) = receiver.wait_for(1)
+    assert got.verified(secrets[0]) == got.verified(secrets[1])
+
+    def tried() -> Any:
+        (delivery,) = town.ask("GET", f"{path}/deliveries").json()["items"]
+        return delivery if delivery["attempts"] else None
+
+    delivery = wait_until(tried, within=60, what="what became of the delivery")
+    assert delivery["error"] == "answered 500: [redacted:secret1] and [redacted:secret0]"
+    for asked in (path, "/v1/webhooks", "/v1/secrets"):
+        assert town.ask("GET", asked).status_code == 200
 
 
 def _another_worker(system: System, env: dict[str, str | None], town: Town) -> None:
@@ -260,7 +299,8 @@ def _another_worker(system: System, env: dict[str, str | None], town: Town) -> N
 
 
 # ---- one process over SQLite --------------------------------------------------------------------
-@pytest.mark.timeout(240)
+@pytest.mark.proof
+@pytest.mark.timeout(600)
 def test_nothing_of_a_secret_is_found_in_the_folder_of_the_one_process(tmp_path: Path, upstream_here: Upstream):
     canaries = plant()
     search = Search(canaries)
@@ -277,6 +317,7 @@ def test_nothing_of_a_secret_is_found_in_the_folder_of_the_one_process(tmp_path:
                 if canary.org == "default":
                     town.provoke(canary, sandbox=not dev.told["sandbox"].get("left_out"))
             _cross_org(town)
+            _webhook(town, search, stack.enter_context(receiving()))
         _look_at_answers(town, search)
         _look_at_files(tmp_path / ".toolyard", search)
         assert dev.process.terminate() == 0

@@ -36,7 +36,7 @@ def run(database: Database, statements: tuple[str, ...], values: dict[str, objec
 def postgres_database(postgres_url: str) -> Iterator[Database]:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (id text PRIMARY KEY, number integer CHECK (number < 100))")
-    database = Database(postgres_url, timeout=0.3)
+    database = Database(postgres_url)
     yield database
     database.close()
 
@@ -70,7 +70,7 @@ def test_a_text_that_the_driver_does_not_even_send_is_never_kept(postgres_databa
 
 
 IN_A_BAD_STATE = {
-    "too slow": ("statement timeout", ["SELECT pg_sleep(9)"]),
+    "too slow": ("statement timeout", ["SET LOCAL statement_timeout = '100ms'", "SELECT pg_sleep(9)"]),
     "ended by an operator": ("terminating connection", ["SELECT pg_terminate_backend(pg_backend_pid())"]),
     "a standby": ("read-only transaction", ["SET TRANSACTION READ ONLY", "CREATE TABLE another ()"]),
     "locked": ("lock timeout", ["SET LOCAL lock_timeout = '1ms'", "SELECT * FROM kept"]),

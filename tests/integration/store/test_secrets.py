@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from tests.support.stores import empty_store
+from tests.support.waiting import wait_until
 
-from toolyard.errors import Refused, SecretUnreadable
+from toolyard.errors import Refused, SecretUnreadable, SettingsError
 from toolyard.security.keys import SecretKeys
+from toolyard.security.sealing import Sealed, seal
 from toolyard.store.connect import Store
 from toolyard.store.database import Database
 from toolyard.store.tables import secrets
-from toolyard.store.vault import Vault
+from toolyard.store.vault import Vault, check_keys
 from toolyard.testing.store_suite import NASTY, refusal
 
 ALL: dict[str, Any] = {"cursor": None, "limit": 200}
@@ -205,3 +207,55 @@ def test_of_many_that_make_or_change_a_secret_at_once_each_is_told_the_truth(vau
     (newest, *_) = store.secrets.versions("default", "A", **ALL).items
     assert newest.version == 1 + changed.count("done")
     assert sum(row.sealed is not None for row in rows(store)) == 1
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_who_waited_for_a_version_that_is_the_newest_no_more_changes_nothing(vault: Vault, store: Store):
+    """On SQLite nobody waits: writers come one after the other."""
+    vault.create("default", "TOKEN", "1", by="k")
+    ended: list[str] = []
+    other = threading.Thread(
+        target=lambda: ended.append(refusal(lambda: store.secrets.delete("default", "TOKEN", expected=1)))
+    )
+
+    def sealed_slowly(version: int) -> Sealed:
+        other.start()
+        wait_until(lambda: waiting(store), within=20, what="somebody who waits for the lock")
+        return seal(SecretKeys({"old": OLD}), "2", org="default", name="TOKEN", version=version)
+
+    store.secrets.replace("default", "TOKEN", sealed_slowly, by="k")
+    other.join()
+    assert ended == ["conflict"]
+    assert vault.get("default", "TOKEN") == "2"
+    store.secrets.delete("default", "TOKEN")
+    assert vault.get("default", "TOKEN") is None
+    assert [row for row in rows(store) if row.sealed is not None] == []
+    assert vault.create("default", "TOKEN", "3", by="k").version == 3
+
+
+def waiting(store: Store) -> bool:
+    database: Database = store.secrets._database
+    with database.read() as connection:
+        found = connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return bool(found.scalar_one())
+
+
+# ---- keys at the start --------------------------------------------------------------------------
+def test_another_key_under_an_id_that_is_used_is_refused_at_the_start(
+    vault: Vault, store: Store, capsys: pytest.CaptureFixture[str]
+):
+    check_keys(store.secrets, SecretKeys({"old": NEW}))  # nothing is sealed yet
+    for name in ("A", "B"):
+        vault.create("default", name, "v", by="k")
+    check_keys(store.secrets, SecretKeys({"new": NEW, "old": OLD}))
+    for wrong in ({"old": NEW}, {"new": OLD, "old": NEW}):
+        with pytest.raises(SettingsError, match="has another key under 'old'") as refused:
+            check_keys(store.secrets, SecretKeys(wrong))
+        assert OLD.hex() not in str(refused.value)
+    check_keys(store.secrets, SecretKeys({"old": NEW}), own=True)
+    assert "the file of their key is another one" in "".join(capsys.readouterr())
+    with store.secrets._database.write() as connection:  # one that is damaged says nothing of the key
+        connection.execute(update(secrets).where(secrets.c.name == "B").values(name="C"))
+    check_keys(store.secrets, SecretKeys({"old": OLD}))
+    check_keys(store.secrets, SecretKeys({"new": NEW}))  # a key that is missing is told, and no reason to stand still
+    assert "keys are missing in TOOLYARD_SECRETS_KEY" in "".join(capsys.readouterr())

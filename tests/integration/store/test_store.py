@@ -160,14 +160,12 @@ def test_a_server_that_was_restarted_is_used_again_at_once(private_postgres: Pos
 
 
 def test_a_frozen_server_is_given_up_and_used_again_when_it_thaws(private_postgres: PostgresNode):
-    store = open_store(private_postgres.create_database(), timeout=0.2, connections=1)
+    store = open_store(private_postgres.create_database(), connections=1)
     store.migrate()
     save(store, a_row(a_call("c1")))
 
-    private_postgres.suspend()
-    with pytest.raises(StoreUnavailable, match="did not answer within"):
+    with private_postgres.suspended(), pytest.raises(StoreUnavailable, match="did not answer within"):
         store.calls.get("default", "c1")
-    private_postgres.resume()
 
     assert store.calls.get("default", "c1") is not None
     store.close()

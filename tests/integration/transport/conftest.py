@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.support.relay import Relay
 
+from toolyard.testing.transport_parts import WAIT
 from toolyard.transport.rabbitmq import RabbitTransport
 
 
@@ -26,7 +27,7 @@ async def open_transport(fast: bool) -> AsyncIterator[Callable[..., Awaitable[Ra
             "name": f"test {len(transports)}",
             "declare": True,
             "watch": ("http",),
-            "publish_timeout": 5.0,
+            "publish_timeout": WAIT,
         }
         transport = RabbitTransport(url, fast=fast, **(given | options))
         transports.append(transport)

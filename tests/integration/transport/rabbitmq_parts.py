@@ -1,12 +1,14 @@
 """What the tests of the transport over RabbitMQ share: somebody else at the broker, and ways to wait."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
 import pika
 
-from toolyard.testing.transport_parts import eventually
-from toolyard.transport.base import Transport
+from toolyard.errors import Unavailable, Unconfirmed
+from toolyard.testing.transport_parts import WAIT, eventually
+from toolyard.transport.base import Message, Transport
 from toolyard.transport.rabbitmq import RabbitTransport
 
 Open = Callable[..., Awaitable[RabbitTransport]]
@@ -24,9 +26,25 @@ async def is_healthy(transport: Transport) -> None:
     await eventually(check)
 
 
-async def is_lost(transport: Transport) -> None:
+async def is_taken(transport: Transport, message: Message) -> bool:
+    """Whether it was confirmed; what was never sent, because a new connection took its time, is sent later."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            try:
+                await transport.publish(message)
+            except Unavailable:
+                await is_healthy(transport)
+            except Unconfirmed:
+                return False
+            else:
+                return True
+
+
+async def is_lost(transport: RabbitTransport) -> None:
+    """Both connections have learned of it, which they do one after the other."""
+
     async def check() -> bool:
-        return not transport.health.connected
+        return not (transport._consuming.is_up or transport._publishing.is_up)
 
     await eventually(check)
 

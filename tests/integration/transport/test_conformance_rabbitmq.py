@@ -7,6 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("toolyard.testing.transport_suite")
 
+from toolyard.testing.transport_parts import WAIT  # noqa: E402
 from toolyard.testing.transport_suite import Make, TransportSuite  # noqa: E402 - after the rewrite is asked for
 from toolyard.transport.rabbitmq import RabbitTransport  # noqa: E402
 
@@ -21,7 +22,9 @@ class TestRabbitTransport(TransportSuite):
 
         async def make(*, declare: bool = False) -> RabbitTransport:
             name = f"conformance {len(transports)}"
-            transport = RabbitTransport(amqp_url, name=name, declare=declare, watch=("http",), fast=fast)
+            transport = RabbitTransport(
+                amqp_url, name=name, declare=declare, watch=("http",), publish_timeout=WAIT, fast=fast
+            )
             transports.append(transport)
             await transport.open()
             return transport

@@ -104,7 +104,7 @@ async def test_while_the_broker_blocks_publishing_nothing_starts_and_what_is_don
     private_broker: RabbitNode, vhost: str, open_transport: Open
 ) -> None:
     gateway = await open_transport(private_broker.url(vhost))
-    worker = await open_transport(private_broker.url(vhost), publish_timeout=1.0)
+    worker = await open_transport(private_broker.url(vhost))
     attempts = Attempts()
     await publish(gateway, *[call_message() for _ in range(3)])
     work = await worker.work(POOL, attempts, slots=2)
@@ -140,9 +140,15 @@ async def test_a_broker_that_is_killed_and_started_again_is_found_with_all_it_co
     await publish(transport, *messages)
     await transport.consume(QUEUE, pool, prefetch=50)
     held = await pool.take(20)
+    await at_the_node(private_broker.flush)
     await at_the_node(private_broker.kill)
     await is_lost(transport)
-    assert not any(delivery.alive for delivery in held)
+
+    async def all_dropped() -> bool:
+        """The two connections learn of the death one after the other."""
+        return not any(delivery.alive for delivery in held)
+
+    await eventually(all_dropped)
     with pytest.raises(TransportError):
         await transport.publish(call_message())
     await at_the_node(private_broker.start)
@@ -178,6 +184,7 @@ async def test_what_a_starting_broker_confirms_is_in_the_log(
                 confirmed.add(message.message_id)
 
     telling = asyncio.create_task(tell())
+    await at_the_node(private_broker.flush)
     await at_the_node(private_broker.kill)
     await is_lost(transport)
     before = len(confirmed)

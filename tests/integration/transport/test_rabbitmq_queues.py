@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 import dramatiq
 import pytest
-from tests.integration.transport.rabbitmq_parts import Open, at_the_broker, is_healthy, is_missing
+from tests.integration.transport.rabbitmq_parts import Open, at_the_broker, is_healthy, is_missing, is_taken
 from tests.support.relay import Relay
 
 from toolyard import ids
-from toolyard.errors import SettingsError, Unavailable, Unconfirmed
+from toolyard.errors import NotTaken, SettingsError, Unavailable, Unconfirmed
 from toolyard.testing.transport_parts import (
     POOL,
     QUEUE,
@@ -54,7 +54,8 @@ async def test_a_topology_that_is_not_there_yet_is_told_and_found_when_it_comes(
     amqp_url: str, open_transport: Open
 ) -> None:
     transport = await open_transport(amqp_url, declare=False)
-    assert set(transport.health.missing) == {*topology.EXCHANGES, *(queue.name for queue in topology.QUEUES)}
+    needed = {queue.name for queue in topology.QUEUES if queue.needed}
+    assert set(transport.health.missing) == {*topology.EXCHANGES, *needed}
     inbox = await listen(transport, "g1")
     with pytest.raises(Unavailable, match=topology.EVENTS):
         await transport.publish(event_message())
@@ -97,7 +98,7 @@ async def test_a_deleted_exchange_is_mended_with_all_its_bindings(amqp_url: str,
     with pytest.raises(Unconfirmed):
         await transport.publish(event_message())
     event = event_message()
-    await transport.publish(event)
+    assert await is_taken(transport, event)
     assert (await replies.next()).message_id == event.message_id
     (record,) = await read(reader, 1)
     assert record.message_id == event.message_id
@@ -114,7 +115,7 @@ async def test_a_full_queue_refuses_and_the_publisher_is_told(amqp_url: str, ope
         ends = await asyncio.gather(*[transport.publish(message) for message in feed], return_exceptions=True)
         channel.queue_delete("full")
     assert ends[0] is None
-    assert isinstance(ends[-1], Unconfirmed)
+    assert isinstance(ends[-1], NotTaken)
     assert "refused" in str(ends[-1])
     assert transport.health.ok
 

@@ -15,7 +15,7 @@ def warm() -> None:
     """Nothing."""
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: object) -> bytes:
     match json.loads(payload)["source"]:
         case "sleep":
             time.sleep(60)

@@ -20,6 +20,6 @@ def warm() -> None:
     """Nothing."""
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: object) -> bytes:
     length = int.from_bytes(payload[:4])
     return LIES[json.loads(payload[4 : 4 + length])["parameters"]["n"]]

@@ -208,6 +208,13 @@ def test_a_member_that_a_module_lacks_is_seen_where_the_name_is_only_the_module(
     assert "`urllib.parse` has no `qote`" in messages(tool("return p.qote('')", "import urllib.parse as p"))[0]
 
 
+def test_a_method_of_a_class_is_told_from_a_member_of_its_module():
+    (said,) = messages(tool("return str(datetime.now())", "import datetime"))
+    assert said == (
+        "`datetime` has no `now` here: it is a method of the class: use datetime.datetime.now, or import that class"
+    )
+
+
 def test_names_that_nothing_defines_are_told_once():
     assert messages(tool("return [nubmer, nubmer]", "number = 1")) == [
         "`nubmer` is not defined: did you mean `number`?"

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import threading
 import time
 import uuid
 from collections import Counter, defaultdict, deque
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -26,6 +25,7 @@ from tests.support.aws.environment import Environment, Event, Outcome
 from tests.support.aws.signatures import Signed, is_right, signed
 from tests.support.connections import Listener
 from tests.support.http1 import Answer, Request, read_request, send
+from tests.support.in_thread import InThread
 
 HERE = Path(__file__).resolve().parent
 REGION = "eu-central-1"
@@ -119,7 +119,7 @@ class _Place:
         self.room = asyncio.Semaphore(function.environments)
 
 
-class LambdaServer:
+class LambdaServer(InThread):
     """The server, in a thread of its own.
 
     Args:
@@ -150,14 +150,12 @@ class LambdaServer:
         self.expired: set[str] = set()
         self.roles: dict[str, str | None] = {}
         self.session_seconds = 3600.0
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
         self._later: set[asyncio.Task[None]] = set()
 
     def add(self, name: str, function: Function) -> None:
         """One more function, or another one of this name."""
         self.functions[name] = function
-        self._loop.call_soon_threadsafe(self._places.__setitem__, name, _Place(name, function))
+        self.loop.call_soon_threadsafe(self._places.__setitem__, name, _Place(name, function))
 
     @property
     def url(self) -> str:
@@ -196,7 +194,7 @@ class LambdaServer:
 
     def hang_up(self) -> int:
         """Close the connections that nobody uses, without a word; how many that were."""
-        return asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result()
 
     async def _hang_up(self) -> int:
         idle = list(self._idle)
@@ -215,35 +213,15 @@ class LambdaServer:
         return Counter(asked.function for asked in self.asked)
 
     # ---- its life -------------------------------------------------------------------------------
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="lambda-server", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise self._failure
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._live())
-        except BaseException as error:  # told to the thread that waits in __enter__
-            self._failure = error
-            self._ready.set()
-            raise
-
-    async def _live(self) -> None:
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Listens."""
         self._places = {name: _Place(name, function) for name, function in self.functions.items()}
         self._running: set[Environment] = set()
         listener = Listener(self._serve, limit=_HEAD)
         self.port = listener.listen()
-        self._ready.set()
         try:
-            await self._end.wait()
+            yield
         finally:
             await listener.close()
             for task in self._later:

@@ -28,12 +28,20 @@ def warm() -> None:
     """Nothing."""
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None]) -> bytes:
     if operation == "check":
         source = json.loads(payload)["source"]
         return json.dumps({"problems": [], "code": base64.b64encode(source.encode()).decode()}).encode()
     end = 4 + int.from_bytes(payload[:4])
-    names: dict[str, object] = {"ask": ask, "os": os, "sys": sys, "gc": gc, "json": json, "base64": base64}
+    names: dict[str, object] = {
+        "ask": ask,
+        "tell": tell,
+        "os": os,
+        "sys": sys,
+        "gc": gc,
+        "json": json,
+        "base64": base64,
+    }
     names["given"] = json.loads(payload[4:end])
     exec(payload[end:], names)
     answer = names.get("answer")

@@ -44,13 +44,13 @@ def warm() -> None:
     """Nothing."""
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None]) -> bytes:
     """Executes the payload's source as `operation` says.
 
     ``echo``: gives the payload back. ``run``: the value of its variable `result` as JSON, what it raised as text.
     """
     if operation == "echo":
         return payload
-    names: dict[str, object] = {"ask": ask, "sys": sys, "json": json, "base64": base64}
+    names: dict[str, object] = {"ask": ask, "tell": tell, "sys": sys, "json": json, "base64": base64}
     exec(payload, names)
     return json.dumps(names.get("result"), default=repr).encode()

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,12 @@ _STANDINGS = {
 STANDINGS = ("as_we_are", "nobody", "container") if os.geteuid() == 0 else ("as_we_are", "container")
 
 
+def in_standing(standing: str, command: Sequence[str]) -> list[str]:
+    """The command line that puts this one into a standing."""
+    user, profile = _STANDINGS[standing]
+    return [sys.executable, "-m", "tests.support.jail.standing", user, profile, *command]
+
+
 class After(msgspec.Struct, frozen=True):
     """The worker after a run: its descriptors, and the processes that descend from it."""
 
@@ -54,10 +60,9 @@ class Yard:
     """
 
     def __init__(self, standing: str, *, minimum: Level = Level.DEGRADED, children: int = 2) -> None:
-        user, profile = _STANDINGS[standing]
         own = [sys.executable, "-m", "tests.support.jail.yard", str(children), minimum]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.jail.standing", user, profile, *own],
+            in_standing(standing, own),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_REPOSITORY,

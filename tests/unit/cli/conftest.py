@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,11 @@ class Ran(NamedTuple):
     def json(self) -> Any:
         """Standard output as the one JSON document that it is."""
         return json.loads(self.out)
+
+    @property
+    def told(self) -> str:
+        """Standard error without frames and line breaks: where lines break depends on how long a path is."""
+        return " ".join(re.sub("[│╭╮╰╯─]", " ", self.err).split())
 
 
 Run = Callable[..., Ran]
@@ -62,7 +68,7 @@ class Server:
             def _answer(self) -> None:
                 server.answer(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the library calls these names
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the library calls these names
 
             def log_message(self, *args: object) -> None:
                 """Tests look at what was asked, not at a log."""

@@ -152,7 +152,7 @@ def test_wrong_usage_exits_with_2_names_what_is_wrong_and_asks_nothing(
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     ran = ask("call", "weather", *words)
     assert (ran.code, ran.out, server.asked) == (2, "", [])
-    assert expected in _unwrapped(ran.err)
+    assert expected in ran.told
     assert "Traceback" not in ran.err
 
 
@@ -283,11 +283,6 @@ def test_an_id_cannot_lead_to_another_path(ask: Run, server: Server):
         "/v1/calls/%2E%2E",
         "/v1/calls/a%2Fb%3Fc%23d",
     ]
-
-
-def _unwrapped(text: str) -> str:
-    """The text of an error without the frame around it."""
-    return " ".join(text.replace("│", " ").split())
 
 
 # ---- calls cancel -------------------------------------------------------------------------------

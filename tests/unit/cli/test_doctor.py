@@ -8,6 +8,7 @@ from tests.support.processes import free_port
 from tests.unit.cli.conftest import Run, Server
 
 from toolyard.cli import doctor
+from toolyard.security.signing import Keyring, new_keys
 
 READY = {"status": "ok", "reason": ""}
 TOOLS: dict[str, object] = {"items": [], "next_cursor": None}
@@ -127,3 +128,22 @@ def test_a_driver_that_is_not_installed_is_a_finding():
     found = doctor._driver("no_such_driver", "broker", "gateway")
     assert (found.part, found.status) == ("broker", "problem")
     assert "pip install 'toolyard[gateway]'" in found.advice
+
+
+MADE = new_keys("k")
+KEYS = {
+    "none": (None, "dev", []),
+    "one for all": ("k:" + "ab" * 32, "dev", ["ok"]),
+    "one for all, in production": ("k:" + "ab" * 32, "production", ["note"]),
+    "a whole set": (",".join(MADE.values()), "production", ["ok"]),
+    "a set without a pool": (f"{MADE['']},{MADE['http']}", "dev", ["note"]),
+    "a worker's": (MADE["http"], "production", ["ok"]),
+    "of two pools": (f"{MADE['http']},{MADE['lambda']}", "dev", ["problem"]),
+}
+
+
+@pytest.mark.parametrize(("keys", "profile", "statuses"), KEYS.values(), ids=KEYS)
+def test_signing_keys_are_judged(keys: str | None, profile: str, statuses: list[str]):
+    found = list(doctor.signing_keys(None if keys is None else Keyring.parse(keys), profile))
+    assert [finding.status for finding in found] == statuses
+    assert "ab" * 32 not in str(found)

@@ -91,6 +91,7 @@ def told(event: str, *, number: int, **more: Any) -> dict[str, Any]:
         **more,
     }
     document = {"specversion": "1.0", "id": f"c7/{number}/{event}", "type": f"io.toolyard.call.{event}.v1"}
+    document["source"] = "/orgs/default"
     return {**document, "time": f"2026-01-31T12:00:0{number}.000Z", "data": data}
 
 

@@ -12,8 +12,11 @@ HTTP: dict[str, Any] = {
     "running": 3,
     "last_success": "2026-01-31T12:00:00.000Z",
     "paused": False,
+    "breakers": [],
+    "isolation": None,
 }
-IDLE = HTTP | {"name": "lambda", "backlog": 0, "oldest": None, "running": 0, "last_success": None, "paused": True}
+IDLE = HTTP | {"name": "sandbox", "backlog": 0, "oldest": None, "running": 0, "last_success": None, "paused": True}
+IDLE["isolation"] = "full"
 PAGE: dict[str, Any] = {"items": [HTTP, IDLE], "next_cursor": None, "org_paused": False}
 
 
@@ -21,11 +24,31 @@ def test_pools_are_listed_in_one_line_each(ask: Run, server: Server):
     server.tell("GET", "/v1/pools", PAGE)
     ran = ask("pools", "list")
     heading, busy, idle = ran.out.splitlines()
-    assert heading.split() == ["POOL", "BACKLOG", "OLDEST", "RUNNING", "PAUSED", "LAST", "SUCCESS"]
-    assert busy.split() == ["http", "7", "2.5", "s", "3", "no", "2026-01-31T12:00:00.000Z"]
-    assert idle.split() == ["lambda", "0", "-", "0", "yes", "-"]
+    assert heading.split() == ["POOL", "BACKLOG", "OLDEST", "RUNNING", "PAUSED", "ISOLATION", "LAST", "SUCCESS"]
+    assert busy.split() == ["http", "7", "2.5", "s", "3", "no", "-", "2026-01-31T12:00:00.000Z"]
+    assert idle.split() == ["sandbox", "0", "-", "0", "yes", "full", "-"]
     assert ran.err == ""
     assert ask("pools", "list", "--json").json() == PAGE
+
+
+def test_breakers_that_are_not_closed_are_listed_below(ask: Run, server: Server):
+    breaker = {
+        "circuit": "api.example.com:443",
+        "state": "open",
+        "since": "2026-01-31T12:00:00.000Z",
+        "retry_after": 3.21,
+        "failures": 20,
+    }
+    server.tell("GET", "/v1/pools", PAGE | {"items": [HTTP | {"breakers": [breaker]}, IDLE]})
+    *_, heading, told = ask("pools", "list").out.splitlines()
+    assert heading.split() == ["POOL", "BREAKER", "STATE", "SINCE", "RETRY", "AFTER", "FAILURES"]
+    assert told.split() == ["http", "api.example.com:443", "open", "2026-01-31T12:00:00.000Z", "3.2", "s", "20"]
+
+
+def test_a_gateway_that_knows_no_breakers_is_understood(ask: Run, server: Server):
+    old = {name: value for name, value in HTTP.items() if name not in ("breakers", "isolation")}
+    server.tell("GET", "/v1/pools", PAGE | {"items": [old]})
+    assert len(ask("pools", "list").out.splitlines()) == 2
 
 
 def test_that_the_org_is_paused_is_said_with_what_ends_it(ask: Run, server: Server):

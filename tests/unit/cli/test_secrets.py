@@ -55,7 +55,19 @@ def test_somebody_at_a_terminal_is_asked_and_what_they_type_is_not_shown(server:
 
 
 def test_a_value_is_never_an_argument(ask: Run, server: Server):
-    assert (ask("secrets", "set", "TOKEN", "hunter2").code, server.asked) == (2, [])
+    ran = ask("secrets", "set", "TOKEN", "hunter2")
+    assert (ran.code, server.asked) == (2, [])
+    assert "hunter2" not in ran.out + ran.err
+    assert "the value is no argument" in " ".join(ran.err.split())
+
+
+def test_a_value_beside_the_name_is_neither_sent_nor_shown(ask: Run, server: Server):
+    """It would stand in the path of a request, and so in the logs of what lies on its way."""
+    for command in ("set", "show", "delete"):
+        ran = ask("secrets", command, "TOKEN=hunter2", stdin=b"")
+        assert (ran.code, server.asked) == (2, [])
+        assert "hunter2" not in ran.out + ran.err
+        assert "the value is no argument" in " ".join(ran.err.split())
 
 
 def test_a_version_may_be_asked_for(ask: Run, server: Server):

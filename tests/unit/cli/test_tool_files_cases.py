@@ -20,7 +20,7 @@ def answered(structured: Any, content: str = "text") -> dict[str, Any]:
 
 
 def test_each_case_is_a_call_marked_as_a_test(ask: Run, server: Server, tmp_path: Path):
-    write(tmp_path, "- {name: apple, arguments: {sku: apple}, context: {shop: 7}}\n- name: bare\n")
+    write(tmp_path, "- {name: apple, arguments: {sku: apple}, context: {shop: 7}, user: ann}\n- name: bare\n")
     server.tell("POST", TEST, answered(1))
     ran = ask("tools", "test", "price.test.yaml", "--wait", "5")
     assert ran.code == 0
@@ -32,7 +32,7 @@ def test_each_case_is_a_call_marked_as_a_test(ask: Run, server: Server, tmp_path
     ]
     assert ran.err == "2 ok\n"
     bodies = [each.body for each in server.asked]
-    assert bodies == [{"arguments": {"sku": "apple"}, "context": {"shop": 7}}, {"arguments": {}}]
+    assert bodies == [{"arguments": {"sku": "apple"}, "context": {"shop": 7}, "user": "ann"}, {"arguments": {}}]
     assert server.asked[0].headers["prefer"] == "wait=5"
 
 
@@ -103,6 +103,7 @@ def test_without_a_key_no_further_case_is_tried(ask: Run, server: Server, tmp_pa
         ("- arguments: {}", "1:3: 0.name: is missing; give it"),
         ("- name: a\n  argument: {}", "2:3: 0.argument: is not a field here; did you mean arguments?"),
         ("- name: a\n  arguments: [1]", "2:3: 0.arguments: must be an object"),
+        ("- name: a\n  user: 7", "2:3: 0.user: must be a text"),
         ("- name: a\n  expect: {states: failed}", "2:12: 0.expect.states: is not a field here; did you mean state?"),
         (
             "- name: a\n  expect: {state: fail}",

@@ -110,6 +110,8 @@ def test_a_tool_is_tried_on_the_real_path(ask: Run, server: Server):
     assert (ran.code, ran.json()) == (0, {"max": 21})
     assert server.asked[0].body == {"arguments": {"city": "Bern"}}
     assert server.asked[0].headers["prefer"] == "wait=5"
+    ask("tools", "test", "weather", "city=Bern", "--user", "ann")
+    assert server.asked[1].body == {"arguments": {"city": "Bern"}, "user": "ann"}
 
 
 # ---- keys ---------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ KEY = {"key_id": "k7", "name": "ci", "roles": ["caller", "author"], "created_at"
 def test_keys_are_listed(ask: Run, server: Server):
     server.tell("GET", "/v1/keys", {"items": [KEY], "next_cursor": None})
     _, row = ask("keys", "list").out.splitlines()
-    assert row.split() == ["k7", "ci", "caller,", "author", KEY["created_at"], "-"]
+    assert row.split() == ["k7", "ci", "caller,", "author", "-", KEY["created_at"], "-"]
     assert ask("keys", "list", "--json").json()["items"] == [KEY]
 
 
@@ -130,6 +132,8 @@ def test_a_new_key_is_the_only_thing_on_stdout(ask: Run, server: Server):
     assert ran.out == "ty_k7_secret\n"
     assert "not shown again" in ran.err
     assert server.asked[0].body == {"name": "ci", "roles": ["caller", "author"]}
+    ask("keys", "create", "orders", "--broker-user", "orders")
+    assert server.asked[1].body == {"name": "orders", "roles": ["caller"], "broker_user": "orders"}
 
 
 def test_without_a_role_a_key_may_only_call(ask: Run, server: Server):

@@ -5,6 +5,9 @@ import re
 import pytest
 from tests.unit.cli.conftest import Run
 
+from toolyard.cli.broker_users import hashed, variable
+from toolyard.contracts.tools import POOLS
+from toolyard.security.signing import Keyring
 from toolyard.transport import topology
 
 BINDINGS = {(exchange, queue.name, key) for queue in topology.QUEUES for exchange, key in queue.bindings}
@@ -45,6 +48,32 @@ def test_yaml_says_what_json_says(run: Run):
     assert documents == run("topology", "export", "--format", "kubernetes", "--json").json()
 
 
+def test_streams_of_orgs_are_exported_as_the_schedulers_declare_them(run: Run):
+    found = run("topology", "export", "--feed-stream", "acme", "--feed-kept", "2d").json()
+    (stream,) = [queue for queue in found["queues"] if queue["name"] == "toolyard.feed.acme"]
+    assert stream["arguments"] == topology.feed_stream("acme", 172_800).arguments
+    (binding,) = [each for each in found["bindings"] if each["destination"] == "toolyard.feed.acme"]
+    assert (binding["source"], binding["routing_key"]) == ("toolyard.feed", "acme.#")
+
+
+def test_followers_are_exported_without_a_password_in_both_forms(run: Run):
+    found = run("topology", "export", "--follower", "acme", "--follower", "other").json()
+    assert [user["name"] for user in found["users"]] == ["follower-acme", "follower-other"]
+    assert {user["password_hash"] for user in found["users"]} == {""}
+    manifests = run("topology", "export", "--format", "kubernetes", "--follower", "acme", "--json").json()
+    kinds = {each["kind"]: each["spec"] for each in manifests}
+    held_to = {"exchange": "toolyard.feed", "write": "^$", "read": r"^acme\."}
+    assert kinds["TopicPermission"]["permissions"] == held_to
+    assert {each["read"] for each in found["topic_permissions"]} == {r"^acme\.", r"^other\."}
+
+
+@pytest.mark.parametrize("option", ["--follower", "--feed-stream"])
+def test_what_is_no_name_of_an_org_is_refused(run: Run, option: str):
+    refused = run("topology", "export", option, "a.b")
+    assert refused.code == 2
+    assert "'a.b' is not the name of an org" in refused.out + refused.err
+
+
 def test_another_format_is_wrong_usage(run: Run):
     assert run("topology", "export", "--format", "xml").code == 2
 
@@ -71,5 +100,71 @@ def _read(text: str) -> dict[str, object]:
 @pytest.mark.parametrize("queue", topology.QUEUES, ids=lambda queue: queue.name)
 def test_every_shared_queue_says_its_type_itself(queue: topology.Queue):
     """The default type of a vhost must not decide."""
-    lasting, asked = {"quorum", "stream"}, {topology.SCHEDULER, topology.SECRETS}
+    lasting, asked = {"quorum", "stream"}, {topology.SCHEDULER, topology.SECRETS, topology.RELAY}
     assert queue.arguments["x-queue-type"] in ({"classic"} if queue.name in asked else lasting)
+
+
+# ---- users and keys -----------------------------------------------------------------------------
+
+PARTS = ["gateway", "scheduler", *(f"worker-{pool}" for pool in POOLS)]
+
+
+def test_definitions_hold_a_user_for_each_part_when_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch):
+    made = run("topology", "passwords", "--json").json()
+    for name, password in made.items():
+        monkeypatch.setenv(name, password)
+    printed = run("topology", "export", "--users", "--vhost", "prod", "--prefix", "ty-")
+    found = printed.json()
+    assert [user["name"] for user in found["users"]] == [f"ty-{part}" for part in PARTS]
+    assert {user["tags"] for user in found["users"]} == {""}
+    assert [each["user"] for each in found["permissions"]] == [f"ty-{part}" for part in PARTS]
+    assert {(each["user"], each["exchange"]) for each in found["topic_permissions"]} == {
+        (f"ty-{part}", exchange) for part in PARTS for exchange in topology.EXCHANGES
+    }
+    assert {each["vhost"] for kind in ("permissions", "topic_permissions") for each in found[kind]} == {"prod"}
+    assert not any(password in printed.out for password in made.values())
+
+
+def test_a_password_is_hashed_as_the_broker_has_it():
+    """Computed once with openssl: base64 of the salt and of SHA-256 over salt and password."""
+    assert hashed("test12", bytes.fromhex("908dc60a")) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+
+
+def test_without_passwords_there_are_no_users_and_each_that_is_missing_is_named(run: Run):
+    refused = run("topology", "export", "--users")
+    assert refused.code == 2
+    told = re.sub(r"[│\s]", "", refused.err)
+    assert all(variable(part) in told for part in PARTS)
+    assert "toolyardtopologypasswords" in told
+
+
+def test_objects_of_the_operator_hold_the_users_too(run: Run):
+    manifests = run("topology", "export", "--users", "--format", "kubernetes", "--json").json()
+    kinds = [manifest["kind"] for manifest in manifests]
+    assert (kinds.count("User"), kinds.count("Permission")) == (len(PARTS), len(PARTS))
+    assert kinds.count("TopicPermission") == len(PARTS) * len(topology.EXCHANGES)
+    users = [manifest["spec"] for manifest in manifests if manifest["kind"] == "User"]
+    assert users[0]["importCredentialsSecret"] == {"name": "toolyard-gateway-broker"}
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) for _, name in names)
+
+
+def test_signing_keys_are_what_each_part_takes(run: Run):
+    made = run("topology", "signing-keys", "--name", "2026-11", "--json").json()
+    assert list(made) == PARTS
+    rings = {part: Keyring.parse(keys) for part, keys in made.items()}
+    assert made["gateway"] == made["scheduler"]
+    assert rings["gateway"].core
+    assert rings["gateway"].pools == frozenset(POOLS)
+    for pool in POOLS:
+        ring = rings[f"worker-{pool}"]
+        assert (ring.core, ring.pools) == (False, frozenset({pool}))
+        rings["gateway"].verify(ring.sign("e", "k", "m", "", b"b"), "e", "k", "m", "", b"b")
+    text = run("topology", "signing-keys", "--name", "2026-11").out
+    assert [line for line in text.splitlines() if line.startswith("#")] == [f"# {part}" for part in PARTS]
+
+
+def test_a_name_that_no_key_can_have_is_wrong_usage(run: Run):
+    assert run("topology", "signing-keys", "--name", "a b").code == 2
+    assert run("topology", "signing-keys").code == 2

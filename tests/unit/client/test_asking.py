@@ -11,6 +11,13 @@ from toolyard.client.errors import How
 
 AWAY = Refused("unavailable", "The broker is away.", retry_after=2.0)
 MESSAGE = {"role": "assistant", "tool_calls": []}
+CONSENT = {
+    "authorization_id": "a1",
+    "provider": "arcade/google",
+    "url": "https://consent.example/a1",
+    "scopes": ["mail.send"],
+    "expires_at": "2027-01-15T08:10:00.000Z",
+}
 
 
 def lost(how: How = "cut") -> Unreachable:
@@ -64,6 +71,44 @@ def test_a_call_that_waits_for_a_person_is_given_at_once(stage: Stage, state: st
     assert stage.play(stage.asking.call("weather", wait=600), call(state)).state == state
 
 
+def test_a_call_that_is_parked_for_its_user_says_where_to_consent(stage: Stage):
+    parked = call("awaiting_authorization", authorization=CONSENT)
+    made = stage.play(stage.asking.call("weather", wait=600), Took(0.5, parked))
+
+    assert (made.ended, len(stage.asked)) == (False, 1)
+    assert made.authorization is not None
+    assert made.authorization.url == "https://consent.example/a1"
+
+
+def test_one_that_is_parked_while_it_is_waited_for_is_given_then(stage: Stage):
+    parked = call("awaiting_authorization", authorization=CONSENT)
+    assert not stage.play(stage.asking.call("weather", wait=600), Took(300, call("running")), parked).ended
+
+
+def test_of_many_those_that_wait_for_a_person_are_not_waited_for(stage: Stage):
+    parked = call("awaiting_authorization", authorization=CONSENT)
+    steps = stage.asking.call_many([{"tool": "weather"}, {"tool": "weather"}], wait=600)
+    made = stage.play(steps, {"calls": [parked, call("running")]}, call())
+    assert [one.state for one in made] == ["awaiting_authorization", "succeeded"]
+
+
+@pytest.mark.parametrize("state", ["awaiting_approval", "awaiting_authorization"])
+def test_who_reads_a_call_that_waits_for_a_person_waits_on(stage: Stage, state: str):
+    script = [Took(300, call(state)), Took(20, call())]
+    assert stage.play(stage.asking.get("c1", wait=400), *script).succeeded
+    assert [float(wait) for wait in stage.waits()] == [300, 100]
+
+
+def test_who_reads_it_without_a_wait_asks_once(stage: Stage):
+    assert not stage.play(stage.asking.get("c1"), call("awaiting_authorization", authorization=CONSENT)).ended
+
+
+def test_who_is_sent_away_from_such_a_wait_does_not_spin(stage: Stage):
+    waits = call("awaiting_authorization", authorization=CONSENT)
+    assert stage.play(stage.asking.get("c1", wait=60), waits, waits, waits, call()).succeeded
+    assert stage.pauses == [0.2, 0.4]
+
+
 @pytest.mark.parametrize(
     "not_before", [datetime(2027, 1, 15, 9, 0, tzinfo=UTC), "2027-01-15T09:00:00Z", "2027-01-15T10:00:00+01:00"]
 )
@@ -85,6 +130,18 @@ def test_a_state_of_a_later_version_has_ended_when_it_says_so(stage: Stage):
 def test_that_the_call_was_there_before_is_not_forgotten_while_it_is_waited_for(stage: Stage):
     script = [Took(300, call("running", deduplicated=True)), call()]
     assert stage.play(stage.asking.call("weather", wait=400), *script).deduplicated
+
+
+def test_a_user_is_asked_before_a_call_needs_it(stage: Stage):
+    found = stage.play(stage.asking.authorize("mail", user="ada"), {"status": "pending", "authorization": CONSENT})
+    assert (found.url, found.scopes) == ("https://consent.example/a1", ("mail.send",))
+    (asked,) = stage.asked
+    assert (asked.path, asked.body) == ("/v1/authorizations/start", {"tool": "mail", "user": "ada"})
+
+
+def test_nobody_is_asked_where_nothing_is_missing(stage: Stage):
+    assert stage.play(stage.asking.authorize("mail", user="ada"), AWAY, {"status": "completed"}) is None
+    assert len(stage.asked) == 2, "it does no harm to ask again"
 
 
 # ---- what failed --------------------------------------------------------------------------------

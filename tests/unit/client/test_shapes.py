@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.unit.client.playing import call
 
-from toolyard.client import Call, CallFailed, CallUnfinished, Report
+from toolyard.client import Authorization, Call, CallFailed, CallUnfinished, Report
 from toolyard.client.shapes import shaped
 from toolyard.contracts import calls
 from toolyard.contracts.calls import CallView, ErrorInfo, ResultView
@@ -52,6 +52,16 @@ def test_a_call_that_failed_is_an_error_for_who_asks_for_its_output():
 def test_a_call_that_goes_on_has_no_output_yet():
     with pytest.raises(CallUnfinished, match="has not ended"):
         shaped(call("running"), Call).output()
+
+
+def test_of_a_call_that_waits_for_its_user_the_error_says_so_without_the_link():
+    asked = {"authorization_id": "a1", "provider": "arcade/google", "url": "https://consent.example/a1", "scopes": []}
+    consent = asked | {"expires_at": "2027-01-15T08:10:00.000Z"}
+    found = shaped(call("awaiting_authorization", authorization=consent), Call)
+    with pytest.raises(CallUnfinished, match=r"consent first, at call\.authorization\.url") as caught:
+        found.output()
+    assert "consent.example" not in str(caught.value), "whoever reads a log could consent in the user's place"
+    assert isinstance(caught.value.call.authorization, Authorization)
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -279,10 +279,30 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures():
         ours.keys()
         == theirs.keys()
         == {
-            *("call", "call_many", "get", "cancel", "tools", "turn", "events", "follow", "send", "close"),
+            *("call", "call_many", "get", "cancel", "authorize", "tools", "turn"),
+            *("events", "follow", "send", "close"),
         }
     )
     for name, method in ours.items():
         assert list(inspect.signature(method).parameters) == list(inspect.signature(theirs[name]).parameters), name
         assert method.__doc__ == theirs[name].__doc__
         assert method.__doc__, name
+
+
+def test_a_call_that_waits_for_its_user_is_given_at_once_and_read_until_it_ends(shell: Any):
+    consent = {
+        "authorization_id": "a1",
+        "provider": "arcade/google",
+        "url": "https://consent.example/a1",
+        "scopes": [],
+        "expires_at": "2027-01-15T08:10:00.000Z",
+    }
+    parked = call("awaiting_authorization", authorization=consent)
+    network = Network(parked, {"status": "pending", "authorization": consent}, parked, call())
+    with shell(URL, "k", transport=network.transport) as client:
+        made = client.call("weather", user="ada", wait=60)
+        asked = client.authorize("weather", user="ada")
+        ended = client.get(made.call_id, wait=60)
+
+    assert (made.ended, made.authorization, ended.succeeded) == (False, asked, True)
+    assert [request.method for request in network.asked] == ["POST", "POST", "GET", "GET"]

@@ -17,9 +17,20 @@ from toolyard_embedded.demo.process import walk
 from toolyard_embedded.demo.steps import STEPS
 from toolyard_embedded.demo.telling import Documents, Screen, laid_out
 
-CALL, TURN, FAILING, TIMEOUT = STEPS
+CALL, SANDBOX, LAMBDA, CONSENT, TURN, FAILING, TIMEOUT = STEPS
 WEATHER = {"city": "Lisbon", "sky": "cloudy"}
 FAILED = {"code": "upstream_error", "message": "404", "model_message": "there is no city called Atlantis"}
+WORDS = {"call": 3, "a": 2, "tool": 1}
+PRICE = {"sku": "pear", "price": 1.5}
+PRINTED = "asked for pear by the call 0198c5d8-0000-7000-8000-000000000001\n"
+FREE = {"user": "ada", "day": "Monday", "free": ["10:00", "14:30"]}
+ASKED = {
+    "authorization_id": "a1",
+    "provider": "arcade/calendar",
+    "url": "http://127.0.0.1:1/consent/a1",
+    "scopes": ["calendar.read"],
+    "expires_at": "2026-01-31T12:05:00.000Z",
+}
 LATE = {"code": "timed_out", "message": "late", "model_message": "The tool took too long", "phase": "attempt"}
 
 
@@ -42,6 +53,11 @@ def call(state: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def answered(value: Any, **report: Any) -> dict[str, Any]:
+    """A call that succeeded with this value."""
+    return call("succeeded", result={"content": json.dumps(value), "structured": value}, report=report)
+
+
 def told(event: str, number: int = 0, **more: Any) -> dict[str, Any]:
     """An event as a gateway tells it to followers."""
     data = call(event, attempt=1, **more)
@@ -57,10 +73,18 @@ def ends(state: str) -> list[Seen]:
     return seen("accepted", "started", state)
 
 
+def consented() -> list[Seen]:
+    before, asked = seen("accepted", "started"), seen("authorization_required", authorization=ASKED)
+    return [*before, *asked, *seen("started", "succeeded")]
+
+
 @pytest.mark.parametrize(
     ("step", "answer", "events"),
     [
         (CALL, call("succeeded"), ends("succeeded")),
+        (SANDBOX, answered(WORDS, logs="6 words\n"), ends("succeeded")),
+        (LAMBDA, answered(PRICE, logs=PRINTED, billed_seconds=0.1), ends("succeeded")),
+        (CONSENT, answered(FREE) | {"attempts": 2}, consented()),
         (FAILING, call("failed", effect="none", error=FAILED), ends("failed")),
         (TIMEOUT, call("timed_out", effect="unknown", error=LATE), ends("timed_out")),
         (
@@ -69,7 +93,7 @@ def ends(state: str) -> list[Seen]:
             seen("accepted", "started", "soft_timeout", "timed_out"),
         ),
     ],
-    ids=["call", "failing tool", "timeout", "timeout with its warning"],
+    ids=["call", "sandbox", "lambda", "consent", "failing tool", "timeout", "timeout with its warning"],
 )
 def test_what_comes_as_it_must_is_shown(step, answer, events):
     assert step.check(shaped(answer, Call), events)
@@ -81,6 +105,14 @@ def test_what_comes_as_it_must_is_shown(step, answer, events):
         (CALL, call("succeeded"), seen("accepted", "succeeded"), "events"),
         (CALL, call("failed", error=FAILED), ends("succeeded"), "state: succeeded should have come, and failed came"),
         (CALL, call("succeeded", result={"content": "Rome"}), ends("succeeded"), "does not speak of Lisbon"),
+        (SANDBOX, answered(WORDS), ends("succeeded"), "what was printed"),
+        (SANDBOX, answered(PRICE, logs="6 words\n"), ends("succeeded"), "result"),
+        (LAMBDA, answered(PRICE), ends("succeeded"), "how long it ran"),
+        (LAMBDA, answered(PRICE, logs="?", billed_seconds=0.1), ends("succeeded"), "what was printed"),
+        (LAMBDA, answered(WORDS, logs=PRINTED, billed_seconds=0.1), ends("succeeded"), "result"),
+        (CONSENT, answered(FREE) | {"attempts": 2}, ends("succeeded"), "events"),
+        (CONSENT, answered(FREE), consented(), "attempts"),
+        (CONSENT, answered(PRICE) | {"attempts": 2}, consented(), "does not speak of 10:00"),
         (FAILING, call("succeeded"), ends("succeeded"), "events"),
         (FAILING, call("failed"), ends("failed"), "no error"),
         (FAILING, call("failed", effect="unknown", error=FAILED), ends("failed"), "effect"),
@@ -89,7 +121,7 @@ def test_what_comes_as_it_must_is_shown(step, answer, events):
         (TIMEOUT, call("timed_out", effect="unknown", error={**LATE, "phase": "queue"}), ends("timed_out"), "phase"),
         (TIMEOUT, call("timed_out", effect="none", error=LATE), ends("timed_out"), "effect"),
     ],
-    ids=range(10),
+    ids=range(18),
 )
 def test_what_comes_otherwise_is_told(step, answer, events, told):
     with pytest.raises(Unlike, match=told):
@@ -232,7 +264,9 @@ def test_what_fits_stands_on_one_line():
 
 
 def test_names_of_steps_are_for_scripts_and_stay():
-    assert [step.name for step in STEPS] == ["call", "turn", "failing_tool", "timeout"]
+    assert [step.name for step in STEPS] == [
+        *("call", "sandbox", "lambda", "consent", "turn", "failing_tool", "timeout")
+    ]
 
 
 def test_a_step_says_one_sentence():

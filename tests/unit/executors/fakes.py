@@ -16,14 +16,14 @@ from toolyard.contracts.control import (
     PausesAsked,
     Released,
 )
-from toolyard.contracts.events import Ended, Event
+from toolyard.contracts.events import Ended, Event, Progress
 from toolyard.contracts.tools import PinnedTool
 from toolyard.errors import TransportError
 from toolyard.security.signing import Keyring
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Health, Message, OnDelivery, Record, Run
 from toolyard.transport.envelope import Envelope
-from toolyard.transport.topology import EVENTS
+from toolyard.transport.topology import EVENTS, PROGRESS
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import WELL, Finished, Standing
 
@@ -148,6 +148,7 @@ class HandTransport:
     Attributes:
         held: while it is set to a future, publishes wait for that.
         heartbeats: the claims that each heartbeat named.
+        breakers: what was told of breakers.
     """
 
     def __init__(self) -> None:
@@ -156,6 +157,7 @@ class HandTransport:
         self.controls: list[Message] = []
         self.control_failures: list[TransportError] = []
         self.heartbeats: list[tuple[str, ...]] = []
+        self.breakers: list[Message] = []
         self.failures: list[TransportError] = []
         self.held: asyncio.Future[None] | None = None
         self.told = asyncio.Event()
@@ -197,7 +199,9 @@ class HandTransport:
             return
         future.set_result(None)
         delivery = a_delivery(message)
-        if message.key.startswith("monitor."):
+        if message.key.startswith(topology.BREAKERS):
+            self.breakers.append(message)
+        elif message.key.startswith("monitor."):
             self.heartbeats.append(ENVELOPE.open_heartbeat(delivery).claims)
         else:
             self.controls.append(message)
@@ -233,9 +237,14 @@ class HandTransport:
         return [
             event
             for message in self.published
-            if message.exchange == EVENTS
+            if message.exchange == EVENTS and not message.key.startswith(PROGRESS)
             for event in ENVELOPE.open_events(_record(message))
         ]
+
+    def progress(self) -> list[Progress]:
+        """What was published of the progress of attempts."""
+        found = [message for message in self.published if message.key.startswith(PROGRESS)]
+        return [ENVELOPE.open_progress(_record(message)) for message in found]
 
     def end(self) -> Ended:
         """The one outcome that was published."""
@@ -272,6 +281,7 @@ class HandExecutor:
         self.attempts: list[Attempt] = []
         self.prepared = 0
         self.stands = WELL
+        self.depends_on: str | None = None
         self.opened = self.closed = 0
 
     async def open(self) -> None:
@@ -286,6 +296,9 @@ class HandExecutor:
     def prepare(self, tool: PinnedTool) -> Any:
         self.prepared += 1
         return "a plan"
+
+    def circuit(self, attempt: Attempt) -> str | None:
+        return self.depends_on
 
     async def run(self, attempt: Attempt) -> Finished:
         self.attempts.append(attempt)

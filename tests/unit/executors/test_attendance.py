@@ -24,7 +24,8 @@ class House:
             clock=self.clock,
             worker_id="w1",
             pools=["http"],
-            claims=[],
+            beats=[],
+            circuits=[],
             pauses=self.pauses,
             hears=lambda: self.hears,
         )

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.numbers import text
 from tests.unit.executors.fakes import disconnect, granted, refused, settled
 from tests.unit.executors.house import House, turns, until
 from tests.unit.executors.making import a_call
@@ -101,7 +102,7 @@ async def test_what_is_refused_is_acked_and_dropped_in_silence(reason):
 
 
 def metrics(house: House) -> str:
-    return house.runtime._metrics.text(running=0, waiting=0)
+    return text(house.runtime._metrics.board)
 
 
 async def test_each_delivery_asks_under_a_claim_of_its_own():

@@ -1,5 +1,6 @@
 """What a worker counts."""
 
+from tests.support.numbers import text
 from tests.unit.executors.making import a_call
 
 from toolyard.contracts.calls import error_info
@@ -24,11 +25,8 @@ def test_ends_are_counted_by_pool_tool_and_state():
     metrics.ended(call, an_end(call, "expired", code="expired"))
     metrics.quarantined("http")
     metrics.answered("http", "granted", 0.02)
-    lines = metrics.text(running=3, waiting=2, clock_offset=-300.0004).splitlines()
+    lines = text(metrics.board).splitlines()
     assert {
-        "toolyard_worker_running 3",
-        "toolyard_worker_waiting 2",
-        "toolyard_worker_clock_offset_seconds -300.000",
         'toolyard_claims_total{pool="http",answer="granted"} 1',
         'toolyard_claim_seconds_bucket{pool="http",le="0.025"} 1',
         'tool_executions_total{pool="http",tool="t",state="succeeded"} 2',
@@ -39,15 +37,15 @@ def test_ends_are_counted_by_pool_tool_and_state():
         'tool_execution_duration_seconds_bucket{pool="http",tool="t",le="30.0"} 3',
         'tool_execution_duration_seconds_bucket{pool="http",tool="t",le="+Inf"} 3',
         'tool_execution_duration_seconds_count{pool="http",tool="t"} 3',
-        'toolyard_queue_wait_seconds_bucket{pool="http",le="0.25"} 0',
-        'toolyard_queue_wait_seconds_count{pool="http"} 3',
+        'toolyard_queue_wait_seconds_bucket{pool="http",tool="t",le="0.25"} 0',
+        'toolyard_queue_wait_seconds_count{pool="http",tool="t"} 3',
     } <= set(lines)
 
 
 def test_a_clock_that_jumps_back_counts_as_no_time():
     metrics, call = Metrics(), a_call()
     metrics.ended(call, an_end(call, "succeeded", started=-5, took=-5))
-    assert 'tool_execution_duration_seconds_sum{pool="http",tool="t"} 0.000000' in metrics.text(running=0, waiting=0)
+    assert 'tool_execution_duration_seconds_sum{pool="http",tool="t"} 0.0' in text(metrics.board)
 
 
 def test_tools_beyond_a_bound_are_counted_together():
@@ -55,6 +53,6 @@ def test_tools_beyond_a_bound_are_counted_together():
     for number in range(TOOLS_TOLD + 10):
         call = a_call(tool=f"t{number}")
         metrics.ended(call, an_end(call, "succeeded", started=0))
-    text = metrics.text(running=0, waiting=0)
-    assert 'tool_executions_total{pool="http",tool="others",state="succeeded"} 10' in text
-    assert f'tool="t{TOOLS_TOLD}"' not in text
+    shown = text(metrics.board)
+    assert 'tool_executions_total{pool="http",tool="others",state="succeeded"} 10' in shown
+    assert f'tool="t{TOOLS_TOLD}"' not in shown

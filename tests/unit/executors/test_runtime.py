@@ -18,7 +18,7 @@ from tests.unit.executors.fakes import (
 from tests.unit.executors.house import until
 from tests.unit.executors.making import a_call, a_message, a_tool, json_of
 
-from toolyard.contracts.calls import VERSION, Report, Result, error_info
+from toolyard.contracts.calls import VERSION, Authorization, Report, Result, error_info
 from toolyard.contracts.control import Cancel, Pause
 from toolyard.contracts.events import (
     Cancelled,
@@ -39,7 +39,7 @@ from toolyard.transport.base import Delivery, Message
 from toolyard_executors import runtime as runtime_module
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.context import Attempt
-from toolyard_executors.executor import Finished, failed
+from toolyard_executors.executor import Finished, failed, needs_consent
 from toolyard_executors.outputs import MAX_RESULT
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.runtime import Runtime
@@ -508,6 +508,20 @@ async def test_a_defect_of_a_kind_ends_its_call_alone(touched, effect, error, ca
     assert "s3cret-value" not in "".join(capsys.readouterr())
 
 
+async def test_a_defect_where_an_answer_is_looked_at_ends_its_call_too(capsys):
+    async def act(attempt: Attempt) -> Finished:
+        attempt.secret("TOKEN")
+        return Finished("done", Result(structured=msgspec.Raw(b"no json s3cret-value")))
+
+    end = await House(act).end()
+    assert isinstance(end, Failed)
+    assert end.error is not None
+    assert (end.error.code, end.effect) == ("internal", "done")
+    assert "s3cret-value" not in str(end)
+    assert "a defect at an answer" in (said := "".join(capsys.readouterr()))
+    assert "s3cret-value" not in said
+
+
 async def test_an_attempt_that_is_left_to_the_broker_is_not_settled():
     began = asyncio.Event()
 
@@ -586,6 +600,20 @@ async def test_a_secret_that_was_given_out_is_redacted_from_an_error():
     assert end.error is not None
     assert (end.error.message, end.error.details) == ("no [redacted:TOKEN]", {"body": ["[redacted:TOKEN]"]})
     assert "[redacted:TOKEN]" in end.error.model_message
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+async def test_a_link_for_a_user_that_holds_a_secret_is_told_to_nobody(leaks: bool):
+    async def act(attempt: Attempt) -> Finished:
+        key = attempt.secret("TOKEN")
+        url = f"https://consent.example/?key={key if leaks else 'state'}"
+        return needs_consent(Authorization(authorization_id="a1", provider="arcade/x", url=url, expires_at=2e9))
+
+    end = await House(act).end()
+    assert (end.authorization is None) == leaks
+    assert end.error is not None
+    assert end.error.code == ("upstream_error" if leaks else "authorization_required")
+    assert "s3cret-value" not in str(end)
 
 
 @pytest.mark.parametrize("succeeds", [True, False])

@@ -274,6 +274,21 @@ async def test_where_no_scheduler_answers_nothing_is_run_and_another_try_may_do(
 
 
 @pytest.mark.usefixtures("_impatient")
+async def test_who_came_later_waits_longer_than_whoever_asked_first(house: House):
+    first, early = house.begin()
+    await until(lambda: house.asked)
+    second, late = house.begin()
+    await turns()
+    house.clock.time += secrets_module.PATIENCE
+    await first
+    assert error_of(house.end_of(early)).code == "unavailable"
+    await until(lambda: house.asked[-1].call_id == late)
+    house.answer_all()
+    await second
+    assert text_of(house.end_of(late)) == "value of the store"
+
+
+@pytest.mark.usefixtures("_impatient")
 async def test_a_question_that_nobody_waits_for_any_more_is_given_up(house: House):
     house.answer = lambda asked: None
     await house.run(timeout=0.1)

@@ -5,7 +5,9 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
+from tests.support.numbers import text
 from tests.unit.executors.fakes import ENVELOPE, settled
 from tests.unit.executors.house import until
 from tests.unit.executors.making import a_call
@@ -14,8 +16,12 @@ from tests.unit.executors.worker_house import QUEUE, House
 from toolyard.contracts.calls import VERSION, Result
 from toolyard.contracts.control import Cancel, Control, LedgerPosition, Pause, Paused, Resume
 from toolyard.contracts.events import Cancelled, Ended, Started, Succeeded, Withdrawn, about
+from toolyard.security.signing import Keyring
+from toolyard.telemetry import catalogue
+from toolyard.telemetry.metrics import Reading
 from toolyard.transport import topology
 from toolyard.transport.base import Health, Message
+from toolyard.transport.envelope import Envelope
 from toolyard_executors import attendance, claims
 from toolyard_executors import worker as worker_module
 from toolyard_executors.cancellation import Cancellations
@@ -24,7 +30,7 @@ from toolyard_executors.executor import Finished, Standing
 
 
 def a_pause(kind, name: str, *, org: str = "-", over: bool = False) -> Control:
-    return (Resume if over else Pause)(v=VERSION, sender="g", time=0, kind=kind, org=org, name=name)
+    return (Resume if over else Pause)(v=VERSION, sender="g", time=time.time(), kind=kind, org=org, name=name)
 
 
 @pytest.fixture
@@ -132,12 +138,12 @@ async def test_it_is_ready_as_long_as_it_consumes(house):
 
 
 async def test_a_kind_says_why_it_is_not_ready_and_what_is_worth_showing(house):
-    house.executor.stands = Standing("no fork server", {"isolation": "full"}, ("kind_runs_total 3",))
+    house.executor.stands = Standing("no fork server", {"isolation": "full"}, (Reading(catalogue.SANDBOX_RUNS, (), 3),))
     assert house.worker.ready().reason == "no fork server"
-    house.executor.stands = Standing("", {"isolation": "full"}, ("kind_runs_total 3",))
+    house.executor.stands = Standing("", {"isolation": "full"}, (Reading(catalogue.SANDBOX_RUNS, (), 3),))
     assert house.worker.ready().ok
     assert house.worker.ready().details["isolation"] == "full"
-    assert house.worker.metrics().endswith("\nkind_runs_total 3\n")
+    assert "\ntoolyard_sandbox_runs_total 3\n" in text(house.worker.board)
 
 
 async def test_its_kinds_are_opened_once_and_closed_once():
@@ -229,7 +235,7 @@ async def test_it_is_not_ready_while_claims_fill_its_window(house, monkeypatch):
     _, task = house.start_call()
     await until(lambda: not house.worker.ready().ok)
     assert house.worker.ready().reason == "the window of http is full: 1 claims wait for a scheduler's answer"
-    assert "toolyard_worker_waiting 1" in house.worker.metrics()
+    assert "toolyard_worker_waiting 1" in text(house.worker.board)
     await house.worker.stop()
     await task
     assert [released.claim_id for released in house.transport.ledger.released] == [
@@ -280,3 +286,40 @@ def test_a_conversation_is_stopped_up_to_the_latest_cancel_and_the_oldest_is_for
         return cancellations.why(a_call(now=accepted_at, conversation=conversation, org=org))
 
     assert [why("a", 1.0), why("b", 19.9), why("b", 20.0), why("b", 1.0, "other")] == [None, "cancelled", None, None]
+
+
+# ---- what is not believed -----------------------------------------------------------------------
+
+
+async def test_a_pause_that_is_played_again_pauses_nothing_and_is_put_away(house):
+    work = house.transport.subscriptions[1]
+    work.resumed.clear()
+    paused, resumed = a_pause("pool", "http"), a_pause("pool", "http", over=True)
+    message = ENVELOPE.control(paused)
+    house.hear(message)
+    await until(lambda: not work.active)
+    house.control(resumed)
+    await work.resumed.wait()
+    assert settled(house.hear(message)) == ["ack"]
+    await until(lambda: put_away(house))
+    assert work.active
+    assert "came before" in put_away(house)[0]
+
+
+async def test_a_pause_of_long_ago_is_put_away(house):
+    house.control(msgspec.structs.replace(a_pause("pool", "http"), time=time.time() - 3_600))
+    await until(lambda: put_away(house))
+    assert house.worker.ready().details.get("paused") is None
+
+
+async def test_a_forged_cancel_is_put_away(house):
+    forger = Envelope(Keyring({"k": b"f" * 32}))
+    house.hear(forger.control(Cancel(v=VERSION, sender="g", time=0, call_id="c1", org="default")))
+    await until(lambda: put_away(house))
+    assert put_away(house) == ["the signature is not of this message"]
+
+
+def put_away(house: House) -> list[str]:
+    """Why messages were put away."""
+    keyed = (message for message in house.transport.published if message.key.startswith("quarantine."))
+    return [str(message.headers["toolyard-reason"]) for message in keyed]

@@ -52,11 +52,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a version": ({"version": 3}, "version"),
     # -- what this build does not act on
     "a confirmation": ({"require_confirmation": True}, "require_confirmation"),
-    "an arcade binding": ({"binding": {"type": "arcade", "tool_name": "X.Y"}}, "binding.type"),
     "a binding nobody knows": ({"binding": {"type": "smtp"}}, "binding.type"),
     "no binding type": (with_binding(type=...), "binding.type"),
     "no binding": ({"binding": ...}, "binding"),
-    "nango": (with_auth(type="nango", secret="TOKEN"), "binding.authentication.type"),
+    # -- what runs in its place
+    "a fallback that is a sandbox": (
+        {"fallback": {"type": "sandbox", "code": "def execute_tool(parameters, context):\n    return 1\n"}},
+        "fallback.type",
+    ),
+    "a fallback of no kind": ({"fallback": {"url": "https://api.example.com/"}}, "fallback.type"),
+    "a fallback without a URL": ({"fallback": {"type": "http", "method": "GET"}}, "fallback.url"),
+    "a fallback that goes nowhere": (
+        {"fallback": {"type": "http", "method": "GET", "url": "http://10.0.0.2/"}},
+        "fallback.url",
+    ),
+    "a fallback with a secret that nobody listed": (
+        {
+            "fallback": {
+                "type": "http",
+                "method": "GET",
+                "url": "https://api.example.com/",
+                "headers": {"X": "${secrets.NO}"},
+            }
+        },
+        "fallback.headers.X",
+    ),
     # -- retries
     "retries without a number": ({"retry": {"backoff": 2}}, "retry.max_attempts"),
     "no attempt at all": ({"retry": {"max_attempts": 0}}, "retry.max_attempts"),
@@ -84,6 +104,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a key field of dots": ({"key_fields": ["text."]}, "key_fields.0"),
     "a key field that is a number": ({"key_fields": [1]}, "key_fields.0"),
     "17 key fields": ({"key_fields": ["text"] * 17}, "key_fields"),
+    "telemetry of something else": ({"telemetry": {"users": True}}, "telemetry.users"),
+    "telemetry that is no word": ({"telemetry": {"arguments": "yes"}}, "telemetry.arguments"),
     "a key window without fields": ({"key_window": 60}, "key_window"),
     "a key window of half a second": ({"key_fields": ["text"], "key_window": 0.5}, "key_window"),
     "a key window of 8 days": ({"key_fields": ["text"], "key_window": 691_200}, "key_window"),
@@ -203,6 +225,47 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a secret with a bad name": ({"secrets": ["a-b"]}, "secrets.0"),
     "a context with a bad name": ({"contexts": ["a b"]}, "contexts.0"),
+    # -- nango
+    "nango without an integration": (with_auth(type="nango"), "binding.authentication.integration"),
+    "an integration that Nango takes none as": (
+        with_auth(type="nango", integration="git,hub"),
+        "binding.authentication.integration",
+    ),
+    "nango with a secret": (
+        with_auth(type="nango", integration="github", secret="TOKEN"),
+        "binding.authentication.secret",
+    ),
+    "nango with a name": (with_auth(type="nango", integration="github", name="X"), "binding.authentication.name"),
+    "nango in the query": (
+        with_auth(type="nango", integration="github", **{"in": "query"}),
+        "binding.authentication.in",
+    ),
+    "a mode that nobody knows": (
+        with_auth(type="nango", integration="github", mode="sdk"),
+        "binding.authentication.mode",
+    ),
+    "a connection that the model chooses": (
+        with_auth(type="nango", integration="github", connection="${arguments.text}"),
+        "binding.authentication.connection",
+    ),
+    "a connection that is a secret": (
+        with_auth(type="nango", integration="github", connection="${TOKEN}"),
+        "binding.authentication.connection",
+    ),
+    "a connection with half a placeholder": (
+        with_auth(type="nango", integration="github", connection="${context.crm"),
+        "binding.authentication.connection",
+    ),
+    "an integration for bearer": (
+        with_auth(type="bearer", secret="TOKEN", integration="github"),
+        "binding.authentication.integration",
+    ),
+    "a mode for bearer": (with_auth(type="bearer", secret="TOKEN", mode="token"), "binding.authentication.mode"),
+    "a connection for nobody": (with_auth(type="none", connection="c"), "binding.authentication.connection"),
+    "the header that nango sets": (
+        with_binding(headers={"authorization": "x"}, authentication={"type": "nango", "integration": "github"}),
+        "binding.headers",
+    ),
     # -- what the executor would refuse
     "the header that bearer sets": (
         SECRET | with_binding(headers={"authorization": "x"}, authentication={"type": "bearer", "secret": "TOKEN"}),
@@ -284,6 +347,13 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "key_fields": ["n", "text"],
         "key_window": 604_800,
     },
+    "a fallback": {"fallback": {"type": "http", "method": "POST", "url": "https://b.example.com/"}},
+    "a fallback by its other names": {
+        "fallback": {"type": "endpoint", "method": "POST", "url": "https://b.example.com/", "request_body_template": {}}
+    },
+    "arguments and results in traces": {"telemetry": {"arguments": True, "result": True}},
+    "nothing in traces": {"telemetry": {}},
+    "telemetry that is null": {"telemetry": None},
     "one attempt": {"retry": {"max_attempts": 1}},
     "no retries by their other name": {"retry_attempts": 0},
     "retries by their other name": {"retry_attempts": 19},
@@ -314,6 +384,13 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     ),
     "basic": with_auth(type="basic", secret="TOKEN"),
     "an api key in the query": with_auth(type="api_key", secret="TOKEN", name="key", **{"in": "query"}),
+    "nango": with_binding(authentication={"type": "nango", "integration": "github"}),
+    "nango's proxy with a connection of the application's": with_binding(
+        authentication={"type": "nango", "integration": "git@hub", "connection": "c-${context.crm}", "mode": "proxy"}
+    ),
+    "nango with the mode that is meant anyway": with_binding(
+        authentication={"type": "nango", "integration": "github", "mode": "token"}
+    ),
     "a secret by its bare name": SECRET | with_binding(body="${TOKEN}"),
     "a GET": with_binding(method="GET", body=...),
     "an address that the operator opened": with_binding(url="http://10.0.0.1:8080/"),

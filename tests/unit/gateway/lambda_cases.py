@@ -126,6 +126,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "binding.credentials.external_id",
         "name the role, or leave it out",
     ),
+    "an external id of another org": (
+        invoking(credentials={"role": ROLE, "external_id": "toolyard:acme"}),
+        "binding.credentials.external_id",
+        "begins with 'toolyard:', which is put before it for the org that asks; leave that out",
+    ),
     "half a pair of keys": (
         invoking(LISTED, credentials={"access_key_field": "AWS_KEY"}),
         "binding.credentials.secret_key_field",
@@ -176,4 +181,5 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "keys": invoking(LISTED, credentials=KEYS),
     "keys with a token": invoking(LISTED, credentials=KEYS | {"session_token_field": "AWS_TOKEN"}),
     "keys that assume a role": invoking(LISTED, credentials=KEYS | {"role": ROLE}),
+    "keys and any external id": invoking(LISTED, credentials=KEYS | {"role": ROLE, "external_id": "toolyard:x"}),
 }

@@ -24,13 +24,14 @@ from toolyard.security.egress import AllowList
 from toolyard.security.keys import SecretKeys
 from toolyard.security.signing import Keyring
 from toolyard.store.base import CallFilter, CallRow, Page, PauseRow, PoolLoad
-from toolyard.store.connect import open_store
+from toolyard.store.connect import Store, open_store
 from toolyard.store.crossing import Crossing
 from toolyard.testing.fakes import MemoryJournal
 from toolyard.transport.base import Delivery
 from toolyard.transport.embedded.transport import EmbeddedTransport
 from toolyard.transport.envelope import Envelope
 from toolyard_gateway.app import build
+from toolyard_gateway.assembly import Given
 
 KEY = "ty_admin_0123456789abcdef0123456789abcdef"
 START = 1_800_000_000.0
@@ -82,10 +83,11 @@ class MemoryCalls:
         row = self.rows.get(call_id)
         return row if row is not None and row.call.org == org else None
 
-    def ended(self, call_ids: Sequence[str]) -> Sequence[CallRow]:
+    def ended(self, call_ids: Sequence[str], *, or_asking: bool = False) -> Sequence[CallRow]:
         self._check()
         self.asked.append(list(call_ids))
-        return [self.rows[one] for one in call_ids if one in self.rows and self.rows[one].finished_at is not None]
+        known = [self.rows[one] for one in call_ids if one in self.rows]
+        return [row for row in known if row.finished_at is not None or (or_asking and row.authorization is not None)]
 
     def some(self, org: str, call_ids: Sequence[str]) -> Sequence[CallRow]:
         return [row for one in call_ids if (row := self.get(org, one)) is not None]
@@ -137,9 +139,11 @@ class Stores:
     schedules: Any
     dead_letters: Any
     secrets: Any
+    authorizations: Any
+    webhooks: Any
 
     def away(self, away: bool = True) -> None:
-        for part in (self.calls, self.tools, self.keys, self.pauses, self.schedules, self.dead_letters, self.secrets):
+        for part in vars(self).values():
             part.away = away
 
 
@@ -245,6 +249,7 @@ class Rig:
     journal: MemoryJournal
     stores: Stores
     worker: Worker
+    store: Store
 
     @property
     def parts(self) -> Any:
@@ -280,21 +285,26 @@ async def running(
     answer: Answer = succeed,
     clock: Clock = SYSTEM,
     away: bool = False,
+    publish_timeout: float = 60.0,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """A gateway with its worker, until the block ends; it starts while the store is ``away``."""
+    """A gateway with its worker, until the block ends; it starts while the store is ``away``.
+
+    A publish has more time than any machine needs, except where a test is about the time that it has.
+    """
     database = folder / "store.db"
     shutil.copy(template, database)
     store, crossing = open_store(f"sqlite:///{database}"), Crossing(2)
-    real = [Away(part) for part in (store.tools, store.keys, store.schedules, store.dead_letters, store.secrets)]
+    parts = (store.tools, store.keys, store.schedules, store.dead_letters, store.secrets, store.authorizations)
+    real = [Away(part) for part in (*parts, store.webhooks)]
     stores = Stores(MemoryCalls(), real[0], real[1], MemoryPauses(), *real[2:])
     stores.away(away)
     journal, envelope = MemoryJournal(), Envelope(KEYRING)
-    transport = EmbeddedTransport(journal)
+    transport = EmbeddedTransport(journal, publish_timeout=publish_timeout)
     said: dict[str, Any] = {"gateway_id": "gw-1", "first_key": KEY, "egress_allow": AllowList.parse("10.0.0.1")}
     said["secret_keys"] = SECRET_KEYS
     said |= settings
-    app = build(transport=transport, envelope=envelope, store=stores, crossing=crossing, clock=clock, **said)
+    app = build(Given(transport=transport, envelope=envelope, store=stores, crossing=crossing, clock=clock, **said))
     worker = Worker(transport, envelope, answer, clock)
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -306,7 +316,7 @@ async def running(
             headers = {"Authorization": f"Bearer {KEY}"}
             client = httpx.AsyncClient(transport=carrier, base_url="http://gateway", headers=headers, timeout=30)
             await stack.enter_async_context(client)
-            yield Rig(app, client, transport, envelope, journal, stores, worker)
+            yield Rig(app, client, transport, envelope, journal, stores, worker, store)
     finally:
         await crossing.close()
         store.close()

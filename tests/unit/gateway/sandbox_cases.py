@@ -20,17 +20,20 @@ def sandboxed(top: dict[str, Any] | None = None, /, **binding: Any) -> dict[str,
 #: name -> the definition, the field that is named, a part of what is said
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     # -- what runs
-    "no type": (sandboxed(type=...), "binding.type", "is missing; write http or sandbox or lambda"),
-    "a type that is null": (sandboxed(type=None), "binding.type", "is missing; write http or sandbox or lambda"),
+    "no type": (sandboxed(type=...), "binding.type", "is missing; write http or sandbox or lambda or arcade"),
+    "a type that is null": (
+        sandboxed(type=None),
+        "binding.type",
+        "is missing; write http or sandbox or lambda or arcade",
+    ),
     "a type that is a number": (sandboxed(type=7), "binding.type", "must be a text, not a number; write http"),
     "a type that is a list": (sandboxed(type=["sandbox"]), "binding.type", "must be a text, not a list"),
     "a misspelt type": (sandboxed(type="sandbx"), "binding.type", "'sandbx' is none; did you mean sandbox?"),
     "a type that nobody knows": (
         sandboxed(type="smtp"),
         "binding.type",
-        "'smtp' is none; write http or sandbox or lambda",
+        "'smtp' is none; write http or sandbox or lambda or arcade",
     ),
-    "a type that no pool runs": (sandboxed(type="arcade"), "binding.type", "it runs http, sandbox, lambda"),
     "a binding that is a list": ({**sandboxed(), "binding": ["sandbox"]}, "binding", "must be a JSON object"),
     "a field of another kind": (sandboxed(url="https://a.example.com"), "binding.url", "is not a field here"),
     "a misspelt field": (sandboxed(memory_limit=64), "binding.memory_limit", "did you mean memory_limit_mb?"),
@@ -177,6 +180,17 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "as long as an attempt may take": sandboxed(execution_timeout=30),
     "128 KiB of code": sandboxed(code=CODE + "#" * (131_072 - len(CODE))),
     "secrets": sandboxed({"secrets": ["TOKEN"]}, environment_variables=["TOKEN", "OTHER"]),
+    "a secret of its other way": sandboxed(
+        {
+            "secrets": ["TOKEN"],
+            "fallback": {
+                "type": "http",
+                "method": "POST",
+                "url": "https://api.example.com/mails",
+                "authentication": {"type": "bearer", "secret": "TOKEN"},
+            },
+        }
+    ),
     "everything that every tool has": sandboxed(
         {
             "title": "Words",

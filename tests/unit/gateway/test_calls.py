@@ -8,6 +8,7 @@ from tests.unit.gateway.rig import ECHO, Rig, fail, never, row_of, running, succ
 
 from toolyard.contracts.events import Claimed, about, sequence
 from toolyard.ids import derived_id, is_id
+from toolyard_gateway import stores
 
 
 async def test_a_call_is_answered_with_its_result(rig):
@@ -121,9 +122,7 @@ async def test_what_the_caller_says_travels_with_the_call(rig):
     assert call.deadline == pytest.approx(call.accepted_at + 100)
     assert call.gateway == "gw-1"
     assert call.pool == "http"
-    assert call.traceparent is not None
-    assert call.traceparent.split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
-    assert call.traceparent != traceparent
+    assert call.traceparent == traceparent  # nothing is recorded here: there is nothing of ours between
 
 
 async def test_defaults_are_30_seconds_an_attempt_and_300_for_everything(rig):
@@ -188,6 +187,29 @@ async def test_the_value_of_an_argument_never_stands_in_an_error(rig):
     response = await rig.call(arguments={"text": 987654321})
 
     assert "987654321" not in response.text
+
+
+async def test_a_tool_that_acts_for_a_user_is_not_called_for_nobody(rig):
+    signed_in = {**ECHO["binding"], "authentication": {"type": "nango", "integration": "github"}}
+    await rig.tool(binding=signed_in)
+
+    refused = await rig.call()
+    taken = await rig.call(user="ann")
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    assert [error["path"] for error in refused.json()["errors"]] == ["user"]
+    assert taken.status_code == 200
+
+
+async def test_a_tool_with_a_connection_of_the_application_needs_its_context_and_no_user(rig):
+    named = {"type": "nango", "integration": "github", "connection": "${context.crm}"}
+    await rig.tool(binding={**ECHO["binding"], "authentication": named})
+
+    refused = await rig.call(user="ann")
+    taken = await rig.call(context={"crm": "c1"})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "context_required")
+    assert taken.status_code == 200
 
 
 async def test_a_context_that_lacks_what_the_tool_needs_is_refused(rig):
@@ -522,7 +544,8 @@ async def test_a_burst_of_new_requests_asks_for_its_key_and_its_tool_once(rig: R
     assert len(asked) == 2
 
 
-async def test_a_burst_of_keyed_requests_waits_its_turn_at_the_store(rig: Rig):
+async def test_a_burst_of_keyed_requests_waits_its_turn_at_the_store(rig: Rig, monkeypatch):
+    monkeypatch.setattr(stores, "PATIENCE", 60.0)
     await rig.tool()
 
     responses = await asyncio.gather(*(rig.call(idempotency_key=str(n)) for n in range(300)))

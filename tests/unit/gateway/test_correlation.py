@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.unit.gateway.rig import START, SetClock
 
 from toolyard.clock import SYSTEM
-from toolyard.contracts.calls import Call, error_info
+from toolyard.contracts.calls import Authorization, Call, error_info
 from toolyard.contracts.events import (
     Cancelled,
     Claimed,
@@ -376,6 +376,90 @@ async def test_a_call_of_another_gateway_is_looked_up_while_somebody_waits_for_i
 
     assert state_of(pending) == b"succeeded"
     assert correlator.open == 0
+
+
+CONSENT = Authorization(
+    authorization_id="a1", provider="arcade/google", url="https://consent.example/a1", expires_at=START
+)
+
+
+def asking_row(call: Call, **more) -> CallRow:
+    given: dict[str, Any] = {
+        "state": "awaiting_authorization",
+        "effect": "none",
+        "attempts": 1,
+        "authorization": CONSENT,
+    }
+    return CallRow(call, **given | more)
+
+
+@pytest.mark.parametrize("theirs", [True, False], ids=["another gateway's", "its event was lost"])
+async def test_who_would_wait_for_a_call_that_waits_for_its_user_is_told_by_the_ledger_too(
+    correlator, clock, ledger, theirs
+):
+    running = CallRow(call_of(), state="running", effect="none", attempts=1)
+    pending = correlator.follow(running) if theirs else expected(correlator)
+    waiting = asyncio.create_task(correlator.wait(pending, 60, for_user=False))
+    await asyncio.sleep(0)
+    ledger.rows["one"] = asking_row(call_of())
+
+    clock.move(2.0)
+    await correlator.look_up()
+    await waiting
+
+    assert state_of(pending) == b"awaiting_authorization"
+    assert CONSENT.url.encode() in pending.now().body
+    assert [name for _, name in pending.told] == ["authorization_required"]
+
+
+@pytest.mark.parametrize("row", [{"attempts": 1}, {"attempts": 2, "body_hash": "another"}], ids=["older", "another's"])
+async def test_what_the_ledger_said_before_the_next_attempt_began_is_not_believed(correlator, clock, ledger, row):
+    pending = expected(correlator)
+    correlator.receive(Started(**about(pending.call), attempt=2, sequence=1, time=START, worker="w1"))
+    waiting = asyncio.create_task(correlator.wait(pending, 60, for_user=False))
+    await asyncio.sleep(0)
+    call = replace(pending.call, body_hash=row.pop("body_hash", pending.call.body_hash))
+    ledger.rows["one"] = asking_row(call, **row)
+
+    clock.move(2.0)
+    await correlator.look_up()
+
+    assert state_of(pending) == b"running"
+    correlator.release()
+    await waiting
+
+
+async def test_who_asks_again_for_a_call_whose_user_has_consented_waits_for_its_end(correlator, ledger):
+    pending = expected(correlator)
+    pending.park_from(asking_row(pending.call))
+    waiting = asyncio.create_task(correlator.wait(pending, 60, for_user=False))
+    await asyncio.sleep(0)
+    assert (state_of(pending), pending.waiting) == (b"running", 1)
+
+    correlator.receive(succeeded(pending.call, attempt=2))
+    await waiting
+    assert state_of(pending) == b"succeeded"
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_who_asks_again_while_it_waits_for_its_user_is_told_at_once(correlator, ledger, away):
+    pending = expected(correlator)
+    pending.park_from(asking_row(pending.call))
+    ledger.rows["one"], ledger.away = asking_row(pending.call), away
+
+    await asyncio.wait_for(correlator.wait(pending, 60, for_user=False), 20)
+
+    assert state_of(pending) == b"awaiting_authorization"
+
+
+async def test_what_the_ledger_told_before_is_told_to_followers_once(correlator, ledger, clock):
+    pending = expected(correlator)
+    pending.park_from(asking_row(pending.call))
+    correlator.receive(
+        Parked(**about(pending.call), attempt=2, sequence=4, time=START, reason="authorization", authorization=CONSENT)
+    )
+
+    assert [name for _, name in pending.told] == ["authorization_required"]
 
 
 @pytest.mark.parametrize("theirs", [True, False], ids=["followed from the store", "accepted here with a key"])

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from tests.unit.gateway.rig import ECHO, Rig, never, row_of, running
@@ -15,6 +17,13 @@ from toolyard.transport.base import Message
 from toolyard_gateway import correlation
 
 GET = {**ECHO["binding"], "method": "GET", "body": None}
+
+
+@pytest.fixture
+async def impatient(template: Path, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A gateway whose publishes have two seconds."""
+    async with running(template, tmp_path, publish_timeout=2.0) as made:
+        yield made
 
 
 async def unconfirmed(rig: Rig, **more):
@@ -33,43 +42,47 @@ async def withdrawn(rig: Rig) -> list[Withdrawn]:
     return [event for event in events if isinstance(event, Withdrawn)]
 
 
-async def test_a_call_without_a_confirm_is_refused_with_its_id_and_withdrawn_because_nobody_can_repeat_it(rig: Rig):
-    await rig.tool()
+async def test_a_call_without_a_confirm_is_refused_with_its_id_and_withdrawn_because_nobody_can_repeat_it(
+    impatient: Rig,
+):
+    await impatient.tool()
 
-    response = await unconfirmed(rig)
+    response = await unconfirmed(impatient)
 
     problem = response.json()
     assert (response.status_code, problem["code"]) == (503, "unavailable")
     assert "withdrawn" in problem["detail"]
     assert response.headers["Retry-After"]
-    assert rig.parts.correlator.find("default", problem["call_id"]) is None
-    assert [event.call_id for event in await withdrawn(rig)] == [problem["call_id"]]
+    assert impatient.parts.correlator.find("default", problem["call_id"]) is None
+    assert [event.call_id for event in await withdrawn(impatient)] == [problem["call_id"]]
 
 
-async def test_a_call_with_a_key_is_not_withdrawn_because_another_gateway_may_have_its_repeat(rig: Rig):
-    await rig.tool()
+async def test_a_call_with_a_key_is_not_withdrawn_because_another_gateway_may_have_its_repeat(impatient: Rig):
+    await impatient.tool()
 
-    response = await unconfirmed(rig, idempotency_key="k")
+    response = await unconfirmed(impatient, idempotency_key="k")
 
     problem = response.json()
     assert (response.status_code, problem["call_id"]) == (503, derived_id("default", "k"))
     assert "repeat the request" in problem["detail"]
-    assert await withdrawn(rig) == []
+    assert await withdrawn(impatient) == []
 
 
 @pytest.mark.parametrize("binding", [ECHO["binding"], GET], ids=["once", "rerunnable"])
-async def test_an_unconfirmed_call_is_not_sent_again_before_the_ledger_can_tell_what_came_of_it(rig: Rig, binding):
-    await rig.tool(binding={name: value for name, value in binding.items() if value is not None})
-    await unconfirmed(rig, idempotency_key="k")
+async def test_an_unconfirmed_call_is_not_sent_again_before_the_ledger_can_tell_what_came_of_it(
+    impatient: Rig, binding
+):
+    await impatient.tool(binding={name: value for name, value in binding.items() if value is not None})
+    await unconfirmed(impatient, idempotency_key="k")
 
-    again = await rig.call(idempotency_key="k")
-    message = rig.worker.seen[0]
-    rig.stores.calls.rows[message.call.call_id] = row_of(message, rig.worker.succeeded(message, "it ran"))
-    later = await rig.call(idempotency_key="k")
+    again = await impatient.call(idempotency_key="k")
+    message = impatient.worker.seen[0]
+    impatient.stores.calls.rows[message.call.call_id] = row_of(message, impatient.worker.succeeded(message, "it ran"))
+    later = await impatient.call(idempotency_key="k")
 
     assert (again.status_code, again.json()["call_id"]) == (503, derived_id("default", "k"))
     assert later.json()["result"]["structured"] == "it ran"
-    assert len(rig.worker.seen) == 1
+    assert len(impatient.worker.seen) == 1
 
 
 async def test_what_does_not_verify_is_quarantined_and_ends_nothing(rig: Rig):

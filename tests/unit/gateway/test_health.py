@@ -7,7 +7,7 @@ from tests.support.waiting import async_wait_until
 from tests.unit.gateway.rig import never, running
 
 from toolyard.transport.base import Health
-from toolyard_gateway.app import drain
+from toolyard_gateway.lifespan import drain
 
 
 async def test_a_running_gateway_is_alive_and_ready(rig):
@@ -18,7 +18,7 @@ async def test_a_running_gateway_is_alive_and_ready(rig):
 
 
 async def test_health_needs_no_key(rig):
-    for path in ("/livez", "/readyz", "/metrics", "/openapi.json"):
+    for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json"):
         assert (await rig.client.get(path, headers={"Authorization": ""})).status_code == 200
 
 

@@ -4,7 +4,7 @@ import pytest
 from tests.unit.gateway.rig import KEY, running
 
 from toolyard.clock import SYSTEM
-from toolyard.errors import SettingsError
+from toolyard.errors import SettingsError, StoreUnavailable
 from toolyard_gateway.authentication import seed_first_key
 from toolyard_gateway.principals import check_given_key, hash_of, new_key, read_key
 
@@ -74,6 +74,47 @@ async def test_an_admin_of_the_first_org_makes_keys_for_others_and_others_do_not
     assert len((await rig.client.get("/v1/keys", params={"org": "other"})).json()["items"]) == 2
 
 
+async def test_a_user_of_the_broker_stands_for_one_key_until_it_is_revoked(rig):
+    body = {"name": "orders", "roles": ["caller"], "org": "other", "broker_user": "orders"}
+
+    made = (await rig.client.post("/v1/keys", json=body)).json()
+    again = await rig.client.post("/v1/keys", json=body)
+
+    assert made["broker_user"] == "orders"
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert "'orders' stands for another key" in again.json()["detail"]
+    assert (await rig.parts.authenticator.of_broker_user("orders")).key_id == made["key_id"]
+    await rig.client.delete(f"/v1/keys/{made['key_id']}", params={"org": "other"})
+    assert await rig.parts.authenticator.of_broker_user("orders") is None
+    renewed = await rig.client.post("/v1/keys", json=body)
+    listed = (await rig.client.get("/v1/keys", params={"org": "other"})).json()["items"]
+    assert renewed.status_code == 201
+    assert [item["broker_user"] for item in listed] == ["orders", "orders"]
+
+
+async def test_what_a_broker_user_stands_for_holds_while_the_store_is_away(rig):
+    body = {"name": "orders", "roles": ["caller"], "broker_user": "orders"}
+    made = (await rig.client.post("/v1/keys", json=body)).json()
+    known = await rig.parts.authenticator.of_broker_user("orders")
+    rig.stores.away()
+
+    assert (await rig.parts.authenticator.of_broker_user("orders")) == known
+    assert known.key_id == made["key_id"]
+    with pytest.raises(StoreUnavailable):
+        await rig.parts.authenticator.of_broker_user("stranger")
+
+
+async def test_an_org_cannot_take_what_a_user_of_the_broker_publishes(rig):
+    other = await rig.key("admin", org="other")
+
+    refused = await rig.client.post(
+        "/v1/keys", json={"name": "a", "roles": ["caller"], "broker_user": "orders"}, headers=other
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert refused.json()["errors"][0]["path"] == "broker_user"
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [
@@ -84,6 +125,7 @@ async def test_an_admin_of_the_first_org_makes_keys_for_others_and_others_do_not
         ({"name": "a", "roles": ["king"]}, "roles.0"),
         ({"name": "a", "roles": "caller"}, "roles"),
         ({"name": "a", "roles": ["caller"], "org": "Not.Good"}, "org"),
+        ({"name": "a", "roles": ["caller"], "broker_user": ""}, "broker_user"),
         ({"name": "a", "roles": ["caller"], "colour": 1}, "colour"),
     ],
 )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from tests.support.numbers import text
 from tests.support.waiting import async_wait_until
 from tests.unit.gateway.live_feed import FakeLog, HandAsker, as_asker
 
@@ -97,7 +98,7 @@ async def test_a_cursor_ahead_of_the_log_is_refused_and_leaves_nothing_behind():
 
 
 async def test_a_channel_outlives_its_last_follower_for_a_while():
-    async with a_hall(linger=0.2) as hall:
+    async with a_hall(linger=3_600.0) as hall:
         one = await hall.follow()
         channel = hall.live._channels["default"]
         hall.live.leave(one)
@@ -106,12 +107,13 @@ async def test_a_channel_outlives_its_last_follower_for_a_while():
         assert hall.live._channels["default"] is channel
         assert hall.live._timers == {}
 
+        hall.live.bounds = Bounds(linger=0.0)
         hall.live.disconnect(two.outbox, two)
 
         await until(lambda: not hall.live._channels)
         assert hall.live.followers == 0
         assert channel._reading is not None
-        assert channel._reading.done()
+        await until(channel._reading.done)
 
 
 async def test_a_gateway_takes_so_many_followers_and_no_more():
@@ -179,7 +181,7 @@ async def test_those_cut_off_are_counted():
         await one.outbox.over.wait()
         hall.live.disconnect(one.outbox, one)
 
-        assert "toolyard_gateway_followers_cut_off_total 1" in hall.metrics.text()
+        assert "toolyard_gateway_followers_cut_off_total 1" in text(hall.metrics.board)
 
 
 async def test_a_defect_of_a_channel_ends_the_connections_of_its_followers_and_the_next_one_begins_anew():

@@ -1,11 +1,15 @@
 """Pools, and what is paused: what is published, who may, and how it is shown."""
 
 import pytest
+from msgspec import structs
+from tests.support.waiting import async_wait_until
 from tests.unit.gateway.rig import ECHO, START, SetClock, running
+from tests.unit.shared.contracts.samples import BREAKERS, HEARTBEATS
 
 from toolyard.clock import rfc3339
 from toolyard.contracts.control import Pause, Resume
 from toolyard.store.base import PauseRow, PoolLoad
+from toolyard_gateway.isolation import KEPT
 
 
 def published(rig):
@@ -141,8 +145,9 @@ async def test_pools_show_what_waits_and_runs_in_them(template, tmp_path):
 
         page = (await rig.client.get("/v1/pools")).json()
 
-        nothing = {"backlog": 0, "oldest": None, "running": 0, "last_success": None, "paused": False}
-        said = {"backlog": 0, "oldest": 12.5, "running": 2, "last_success": rfc3339(START - 60), "paused": False}
+        quiet = {"paused": False, "breakers": [], "isolation": None}
+        nothing = {"backlog": 0, "oldest": None, "running": 0, "last_success": None} | quiet
+        said = {"backlog": 0, "oldest": 12.5, "running": 2, "last_success": rfc3339(START - 60)} | quiet
         assert page["items"] == [
             {"name": "http"} | said,
             {"name": "sandbox"} | nothing | {"paused": True},
@@ -150,6 +155,70 @@ async def test_pools_show_what_waits_and_runs_in_them(template, tmp_path):
             {"name": "arcade"} | nothing,
         ]
         assert (page["next_cursor"], page["org_paused"]) == (None, True)
+
+
+async def test_pools_show_the_breakers_of_the_orgs_own_calls(template, tmp_path):
+    clock = SetClock()
+    async with running(template, tmp_path, clock=clock) as rig:
+
+        async def told(**fields):
+            message = rig.envelope.breaker(structs.replace(BREAKERS["breaker"], org="default", **fields))
+            await rig.transport.publish(message)
+
+        async def shown(wanted):
+            async def look():
+                page = (await rig.client.get("/v1/pools")).json()
+                found = {pool["name"]: pool["breakers"] for pool in page["items"] if pool["breakers"]}
+                return found if set(found) == wanted else None
+
+            return await async_wait_until(look, within=10, what=f"the breakers of {wanted}")
+
+        await told()
+        await told(circuit="a.example:80", state="half_open", seconds=0.0)
+        await told(pool="lambda", circuit="eu-central-1/prices")
+        since = rfc3339(BREAKERS["breaker"].since)
+        common = {"since": since, "failures": 20}
+        api = {"circuit": "api.example.com:443", "state": "open", "retry_after": 1.5} | common
+        assert await shown({"http", "lambda"}) == {
+            "http": [{"circuit": "a.example:80", "state": "half_open", "retry_after": 0.0} | common, api],
+            "lambda": [api | {"circuit": "eu-central-1/prices"}],
+        }
+        other = await rig.key("caller", "operator", org="other")
+        page = (await rig.client.get("/v1/pools", headers=other)).json()
+        assert [pool["breakers"] for pool in page["items"]] == [[], [], [], []]
+
+        await told(pool="lambda", circuit="eu-central-1/prices", state="closed")
+        assert len((await shown({"http"}))["http"]) == 2
+
+
+async def test_pools_show_the_weakest_isolation_of_their_workers(template, tmp_path):
+    clock = SetClock()
+    async with running(template, tmp_path, clock=clock) as rig:
+
+        async def beat(worker, level, pool="sandbox"):
+            heartbeat = structs.replace(HEARTBEATS["heartbeat"], worker=worker, pool=pool, isolation=level)
+            await rig.transport.publish(rig.envelope.heartbeat(heartbeat))
+
+        async def shown(wanted):
+            async def look():
+                page = (await rig.client.get("/v1/pools")).json()
+                return [pool["isolation"] for pool in page["items"]] == [None, wanted, None, None]
+
+            await async_wait_until(look, within=10, what=f"the isolation {wanted}")
+
+        await shown(None)
+        await beat("w1", "full")
+        await shown("full")
+        await beat("w2", "degraded")
+        await shown("degraded")
+        await beat("w2", "container")
+        await shown("container")
+        for worker, level, pool in (("w3", "of the future", "sandbox"), ("w4", "degraded", "http")):
+            await beat(worker, level, pool)
+        clock.move(KEPT)
+        await beat("w1", "full")
+        clock.move(0.1)
+        await shown("full")
 
 
 async def test_the_backlog_is_what_waits_in_the_queue(rig, monkeypatch):

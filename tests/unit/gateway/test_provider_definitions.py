@@ -12,10 +12,10 @@ from tests.unit.gateway.schema_shapes import SHAPES, Shape, closed
 
 from toolyard.contracts.tools import Schema
 from toolyard.provider_names import may_be_completed, provider_name, tool_name
+from toolyard.subschemas import subschemas
 from toolyard_gateway.llm.examples import example
 from toolyard_gateway.llm.formats import FORMATS
 from toolyard_gateway.schemas import argument_errors, check_schema, compile_schema
-from toolyard_gateway.subschemas import subschemas
 
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 each_format = pytest.mark.parametrize("form", FORMATS.values(), ids=list(FORMATS))

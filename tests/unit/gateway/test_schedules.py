@@ -46,6 +46,17 @@ async def test_a_schedule_is_saved_and_shows_its_next_runs(rig):
     assert (await rig.client.get("/v1/schedules/hourly")).json() == saved
 
 
+async def test_a_schedule_of_a_tool_that_acts_for_a_user_says_for_whom(rig):
+    signed_in = {"type": "nango", "integration": "github"}
+    await rig.tool(binding={"type": "http", "method": "GET", "url": "https://x.example/", "authentication": signed_in})
+
+    refused = await rig.client.post("/v1/schedules", json=HOURLY)
+
+    assert refused.status_code == 422
+    assert [error["path"] for error in refused.json()["errors"]] == ["user"]
+    await made(rig, HOURLY, user="ann")
+
+
 async def test_an_interval_is_counted_from_its_start(rig):
     await rig.tool()
     saved = await made(rig, EVERY, start_at="2030-01-01T00:00:00+01:00", every=1.5)
@@ -318,6 +329,18 @@ async def test_what_cannot_come_as_it_came_is_not_replayed(rig, changed, words):
     assert (response.status_code, response.json()["code"]) == (409, "conflict")
     assert words in response.json()["detail"]
     assert rig.stores.dead_letters.get("l1") is not None
+
+
+async def test_a_gateway_with_the_rights_of_a_gateway_does_not_try_to_publish_a_workers_message(rig):
+    letter = a_letter(exchange=topology.EVENTS, key="call.succeeded.http.default.gw-1.echo")
+    rig.stores.dead_letters.keep([letter])
+    rig.app.state.parts.least_rights = True
+
+    response = await rig.client.post("/v1/dead-letters/l1/replay")
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+    assert "Gateways may not publish this message" in response.json()["detail"]
+    rig.app.state.parts.least_rights = False
+    assert (await rig.client.post("/v1/dead-letters/l1/replay")).status_code == 200
 
 
 async def test_only_operators_of_the_first_org_see_dead_letters(rig):

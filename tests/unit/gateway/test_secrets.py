@@ -8,25 +8,20 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
+from tests.support.logged import logged as logged_by_a_service
 from tests.unit.gateway.rig import Rig, running
 
 from toolyard.security.keys import SecretKeys
-from toolyard.telemetry import logs
 
 VALUE = "hunter2-is-the-value \u00fc\n"
 BODY = {"name": "TOKEN", "value": VALUE}
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def logged() -> Iterator[io.StringIO]:
     """All that is logged."""
-    written = io.StringIO()
-    monkeypatch.setattr("sys.stderr", written)
-    logs.configure(service="gateway", level="debug", form="json")
-    yield written
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    with logged_by_a_service(service="gateway", level="debug") as written:
+        yield written
 
 
 def refusal_of(answer: httpx.Response) -> str:

@@ -45,6 +45,8 @@ def test_good_settings_are_read(env):
         (GOOD | {"TOOLYARD_SANDBOX_MINIMUM": "most"}, "TOOLYARD_SANDBOX_MINIMUM"),
         (GOOD | {"TOOLYARD_SANDBOX_MINIMUM": "off"}, "TOOLYARD_SANDBOX_MINIMUM"),
         (GOOD | {"TOOLYARD_API_KEY": "letmein"}, "TOOLYARD_API_KEY"),
+        (GOOD | {"TOOLYARD_SIGNING_KEYS": f"http/{KEYS}"}, "TOOLYARD_SIGNING_KEYS has keys of pools alone"),
+        (GOOD | {"TOOLYARD_SIGNING_KEYS": f"htpp/{KEYS}"}, "TOOLYARD_SIGNING_KEYS: the key id 'htpp/main' is of no"),
         (GOOD | {"TOOLYARD_HOSTS": "0.0.0.0"}, "TOOLYARD_HOST"),
         (GOOD | {"TOOLYARD_DATABASE_URL": "sqlite:////tmp/x.db", "TOOLYARD_HOST": "0.0.0.0"}, "SQLite"),
         (PRODUCTION | {"TOOLYARD_SIGNING_KEYS": ""}, "TOOLYARD_SIGNING_KEYS"),

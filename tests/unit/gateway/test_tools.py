@@ -171,7 +171,7 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(rig, path):
     assert response.json()["errors"][0]["path"] == "cursor"
 
 
-@pytest.mark.parametrize(("name", "value"), [("format", "gemini"), ("user", "ada"), ("colour", "red")])
+@pytest.mark.parametrize(("name", "value"), [("format", "gemini"), ("users", "ada"), ("colour", "red")])
 async def test_a_filter_that_is_not_acted_on_is_refused(rig, name, value):
     response = await rig.client.get("/v1/tools", params={name: value})
 

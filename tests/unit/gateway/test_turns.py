@@ -15,7 +15,7 @@ from toolyard.contracts.events import Event, Parked, Succeeded, about, sequence
 from toolyard.errors import Unavailable, Unconfirmed
 from toolyard.ids import derived_id
 from toolyard.provider_names import provider_name
-from toolyard_gateway.app import drain
+from toolyard_gateway.lifespan import drain
 from toolyard_gateway.llm.catalogue import Catalogue
 from toolyard_gateway.llm.formats import FORMATS
 from toolyard_gateway.turns import call_key

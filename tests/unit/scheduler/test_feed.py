@@ -125,6 +125,24 @@ def test_a_parked_call_tells_what_it_waits_for(reason: Any, state: str):
     assert (view(item).data.reason, view(item).data.due_at) == (reason, "2027-01-15T08:00:05.000Z")
 
 
+def test_a_call_that_waits_for_its_user_tells_where_they_consent():
+    asks = STORY.asks_its_user()
+    waits = Parked(**STORY._about(2, 900_004, 2.0), reason="authorization", authorization=asks.authorization)
+    items = told(STORY.accepted(), asks, waits)
+
+    states = [("accepted", "accepted"), ("started", "running"), ("authorization_required", "awaiting_authorization")]
+    assert words(items) == states
+    shown = view(items[-1]).data.authorization
+    assert shown is not None
+    assert (shown.url, shown.provider) == ("https://consent.example/a1", "arcade/google")
+
+
+def test_a_question_to_its_user_that_is_the_end_is_told_as_the_end():
+    ended = STORY.asks_its_user(final=True, effect="unknown")
+
+    assert words(told(STORY.accepted(), ended))[-1] == ("failed", "failed")
+
+
 def test_what_is_said_among_the_parts_is_told_to_nobody():
     claimed = Claimed(**STORY._about(1, 900_003, 1.0))
     said = (STORY.claim(), claimed, STORY.ending(), STORY.settled(), STORY.dispatched(), pause())

@@ -56,7 +56,23 @@ def request(arguments: dict[str, Any] | None = None, *, context: dict[str, Any] 
         ({"headers": {"Content-Type": "text/plain"}, "body": {"a": 1}}, "must be a text"),
         ({"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": [1]}, "must be a text"),
         ({"body": {"${arguments.x}": 1}}, "keys are not filled in"),
-        ({"authentication": Authentication(type="nango", secret="A")}, "authentication.type: nango"),
+        ({"authentication": Authentication(type="nango")}, "authentication.integration"),
+        (
+            {"authentication": Authentication(type="nango", integration="i", connection="${arguments.x}")},
+            "authentication.connection: whose connection",
+        ),
+        (
+            {"authentication": Authentication(type="nango", integration="i", connection="${call_id}")},
+            "authentication.connection: whose connection",
+        ),
+        (
+            {"authentication": Authentication(type="nango", integration="i", connection="${LISTED}")},
+            "authentication.connection: whose connection",
+        ),
+        (
+            {"authentication": Authentication(type="nango", integration="i"), "headers": {"Authorization": "x"}},
+            "set by authentication already",
+        ),
         ({"authentication": Authentication(type="bearer")}, "authentication.secret"),
         ({"authentication": Authentication(type="api_key", secret="A")}, "authentication.name"),
         ({"authentication": Authentication(type="api_key", secret="A", name="a b")}, "authentication.name"),
@@ -69,7 +85,9 @@ def request(arguments: dict[str, Any] | None = None, *, context: dict[str, Any] 
 )
 def test_a_definition_that_could_never_work_is_refused(binding, said):
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - what it says is looked at
-        compile_http(HttpBinding(**{"method": "POST", "url": "https://api.example.com/v1", **binding}))
+        compile_http(
+            HttpBinding(**{"method": "POST", "url": "https://api.example.com/v1", **binding}), secrets=["LISTED"]
+        )
     assert said in str(refused.value)
 
 

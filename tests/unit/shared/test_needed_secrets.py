@@ -28,6 +28,11 @@ URL = "https://api.example.com"
         (HttpBinding(method="GET", url=URL + "/${LISTED}/${context_key}"), ("LISTED",), ("LISTED",)),
         (HttpBinding(method="GET", url=URL, authentication=Authentication(type="bearer", secret="T")), (), ("T",)),
         (HttpBinding(method="GET", url=URL, authentication=Authentication(secret="T")), (), ()),
+        (
+            HttpBinding(method="GET", url=URL, authentication=Authentication(type="nango", integration="i")),
+            ("L",),
+            ("L", "NANGO_SECRET_KEY"),
+        ),
         (HttpBinding(method="GET", url=URL + "/${secrets.A}/${nonsense"), ("L",), ("L",)),
         (SandboxBinding(code="x = '${secrets.NO}'", environment_variables=("E", "F")), ("F",), ("F", "E")),
         (
@@ -40,7 +45,8 @@ URL = "https://api.example.com"
             (),
             ("P", "AK", "SK"),
         ),
-        (ArcadeBinding(tool_name="x"), ("L",), ("L",)),
+        (ArcadeBinding(tool_name="Math.Sqrt"), (), ("ARCADE_API_KEY",)),
+        (ArcadeBinding(tool_name="Math.Sqrt"), ("L", "ARCADE_API_KEY"), ("L", "ARCADE_API_KEY")),
     ],
 )
 def test_a_tool_needs_what_it_lists_and_what_its_binding_names(

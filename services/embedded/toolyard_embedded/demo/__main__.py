@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def demo(as_json: Json = False) -> None:
-    """Walk through a call, a turn, a failing tool and a timeout, on a system that is gone afterwards.
+    """Walk through calls of each pool, a turn, a failing tool and a timeout, on a system that is gone afterwards.
 
     The whole system runs in this process, on free ports and in a temporary folder; settings of the environment and the
     folder .toolyard/ do not count. Exit code 0: everything came as it should; 1: something did not, and the reason is

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, NamedTuple
 
+import httpx
+
 from toolyard.client import AsyncClient, Call, FeedEvent, Gap, Turn
 
 #: Seconds: a gateway may know of an end later than its followers are told it.
@@ -30,7 +32,7 @@ Tell = Callable[[Seen], None]
 
 
 class Notes:
-    """The events of one step: each is noted, and told at once."""
+    """The events of one step: each is noted, and told at once. What a user is asked to consent to is consented to."""
 
     def __init__(self, tell: Tell) -> None:
         self.seen: list[Seen] = []
@@ -45,9 +47,17 @@ class Notes:
             seen = Seen(time.monotonic() - self._begun, event)
             self.seen.append(seen)
             self._tell(seen)
+            if event.authorization is not None:
+                await _open(event.authorization.url)
             calls -= event.last
             if not calls:
                 return
+
+
+async def _open(link: str) -> None:
+    """As the user would in a browser."""
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        (await browser.get(link)).raise_for_status()
 
 
 async def call(client: AsyncClient, body: dict[str, Any], notes: Notes) -> Call:

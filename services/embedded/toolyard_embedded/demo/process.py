@@ -15,12 +15,12 @@ from toolyard.client import AsyncClient, Call, Refused, Turn
 from toolyard.errors import SettingsError, ToolyardError
 from toolyard.telemetry import logs
 from toolyard_embedded.app import Embedded, Ready
-from toolyard_embedded.demo import asking
+from toolyard_embedded.demo import asking, stand_in_arcade, stand_in_lambda
 from toolyard_embedded.demo.asking import Notes, Unlike
 from toolyard_embedded.demo.steps import STEPS, TURNS, Step
 from toolyard_embedded.demo.telling import Documents, Screen, Teller
 from toolyard_embedded.folder import DataFolder
-from toolyard_embedded.listening import bind
+from toolyard_embedded.listening import Server, address, bind
 from toolyard_embedded.settings import EmbeddedSettings
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -52,12 +52,27 @@ async def _run(out: Output) -> bool:
     _on_signals(walking)  # before there is anything to leave behind
     with _temporary_folder() as path:
         folder = DataFolder(Path(path)).open()
-        system = Embedded(EmbeddedSettings(data=folder.path), folder, bind(_LOOPBACK, 0), with_samples=True)
+        function = Server(stand_in_lambda.stand_in, at := bind(_LOOPBACK, 0))
+        arcade = Server(stand_in_arcade.StandIn(address(at_arcade := bind(_LOOPBACK, 0))), at_arcade)
+        stand_ins = (function, arcade)
+        for each in stand_ins:
+            await each.start()
+        stand_in_lambda.stand_in_for_aws(address(at), folder.path)
+        stand_in_arcade.stand_in_for_arcade()
+        system = Embedded(
+            EmbeddedSettings(data=folder.path, arcade_url=address(at_arcade)),
+            folder,
+            bind(_LOOPBACK, 0),
+            with_samples=True,
+            more_samples=[stand_in_lambda.tool(), stand_in_arcade.tool()],
+        )
         serving = asyncio.create_task(system.serve(stop, ready.set_result))
         await asyncio.wait([walking, serving], return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         walking.cancel()
         await asyncio.wait([walking, serving])
+        for each in stand_ins:
+            await each.stop()
         folder.close()
     serving.result()
     if walking.cancelled():
@@ -85,9 +100,14 @@ async def _walk(ready: "asyncio.Future[Ready]", out: Output) -> None:
     begun = time.monotonic()
     with out.waiting("Starting Toolyard"):
         system = await asyncio.shield(ready)  # the system tells it also when nobody waits any more
-    teller.welcome(time.monotonic() - begun)
+    lacking = {"sandbox": system.left_out} if system.left_out else {}
+    steps = [step for step in STEPS if step.pool not in lacking]
+    teller.welcome(time.monotonic() - begun, len(steps))
+    for step in STEPS:
+        if step.pool in lacking:
+            teller.left_out(step, lacking[step.pool])
     async with AsyncClient(system.address, system.api_key, retry_for=_RETRY_FOR) as client:
-        await walk(client, STEPS, teller)
+        await walk(client, steps, teller)
     teller.farewell()
 
 

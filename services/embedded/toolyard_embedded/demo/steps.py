@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolyard.client import Call, Turn
+from toolyard_embedded.demo import stand_in_arcade, stand_in_lambda
 from toolyard_embedded.demo.asking import Seen, Unlike
-from toolyard_embedded.samples import FIRST_ARGUMENTS, FIRST_TOOL
+from toolyard_embedded.samples import COUNT_WORDS, FIRST_ARGUMENTS, FIRST_TOOL
 from toolyard_embedded.upstream import UNKNOWN_CITY
 
 #: What is shown of an answer: names, and texts or JSON values.
@@ -30,6 +31,7 @@ class Step:
         path: where the request goes, by POST.
         body: of the request.
         check: takes the answer (a `Call` or a `Turn`) and the events; gives what is shown of it, or raises `Unlike`.
+        pool: that must be there; empty where the system is none without it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Step:
     path: str
     body: dict[str, Any]
     check: Callable[[Any, Sequence[Seen]], Shown]
+    pool: str = ""
 
 
 # ---- what must come back ------------------------------------------------------------------------
@@ -49,6 +52,35 @@ def _succeeded(call: Call, events: Sequence[Seen]) -> Shown:
     result = call.output()
     _expect_in("the result", FIRST_ARGUMENTS["city"], str(result))
     return [("result", result), ("effect", call.effect)]
+
+
+def _computed(call: Call, events: Sequence[Seen]) -> Shown:
+    _expect("events", _names(events), ["accepted", "started", "succeeded"])
+    _expect("result", call.output(), {"call": 3, "a": 2, "tool": 1})
+    printed = "" if call.report is None else call.report.logs
+    _expect("what was printed", printed, "6 words\n")
+    return [("result", call.output()), ("effect", call.effect), ("printed", printed.rstrip())]
+
+
+def _invoked(call: Call, events: Sequence[Seen]) -> Shown:
+    _expect("events", _names(events), ["accepted", "started", "succeeded"])
+    _expect("result", call.output(), {"sku": stand_in_lambda.ARGUMENTS["sku"], "price": 1.5})
+    report = call.report
+    if report is None or report.billed_seconds is None:
+        raise Unlike("nothing came of what the function printed, or how long it ran")
+    _expect(
+        "what was printed", report.logs, f"asked for {stand_in_lambda.ARGUMENTS['sku']} by the call {call.call_id}\n"
+    )
+    shown = [("result", call.output()), ("effect", call.effect), ("printed", report.logs.rstrip())]
+    return [*shown, ("billed", f"{report.billed_seconds:g} s")]
+
+
+def _consented(call: Call, events: Sequence[Seen]) -> Shown:
+    _expect("events", _names(events), ["accepted", "started", "authorization_required", "started", "succeeded"])
+    asked = next(seen.event.authorization for seen in events if seen.event.authorization is not None)
+    _expect("state and attempts", (call.state, call.attempts), ("succeeded", 2))
+    _expect_in("the result", stand_in_arcade.FREE[0], str(call.output()))
+    return [("the user was asked at", asked.url), ("result", call.output()), ("effect", call.effect)]
 
 
 def _turned(turn: Turn, events: Sequence[Seen]) -> Shown:
@@ -135,6 +167,36 @@ STEPS: Final = (
         path=CALLS,
         body={"tool": FIRST_TOOL, "arguments": FIRST_ARGUMENTS},
         check=_succeeded,
+    ),
+    Step(
+        name="sandbox",
+        title="A tool in Python, in the sandbox",
+        says="The code of this tool is kept with its definition, and a locked process of its own runs it: it can "
+        "compute, and nothing else.",
+        path=CALLS,
+        body={"tool": COUNT_WORDS, "arguments": {"text": "A call: a tool call. Call!"}},
+        check=_computed,
+        pool="sandbox",
+    ),
+    Step(
+        name="lambda",
+        title="A function, on a stand-in for AWS Lambda",
+        says="One call is one invocation, sent by the SDK of AWS to a stand-in for AWS Lambda on this machine, which "
+        "runs a real function: no account is needed, and AWS is not asked.",
+        path=CALLS,
+        body={"tool": stand_in_lambda.TOOL, "arguments": stand_in_lambda.ARGUMENTS},
+        check=_invoked,
+        pool="lambda",
+    ),
+    Step(
+        name="consent",
+        title="A tool that needs its user's consent, on a stand-in for Arcade",
+        says="Nothing runs before the user has opened a link, which the tour does in their place: until then the call "
+        "waits and holds nothing, and then it goes on by itself; Arcade is not asked, and no account is needed.",
+        path=CALLS,
+        body={"tool": stand_in_arcade.TOOL, "arguments": stand_in_arcade.ARGUMENTS, "user": stand_in_arcade.USER},
+        check=_consented,
+        pool="arcade",
     ),
     Step(
         name="turn",

@@ -13,7 +13,7 @@ from rich.text import Text
 from toolyard.cli.output import Output, cell, printable
 from toolyard.client import Call, Turn
 from toolyard_embedded.demo.asking import Seen
-from toolyard_embedded.demo.steps import STEPS, Shown, Step
+from toolyard_embedded.demo.steps import Shown, Step
 
 #: Columns that prose and JSON keep to, also where a terminal has more.
 _WIDTH: Final = 80
@@ -30,8 +30,11 @@ _NEXT: Final = (
 class Teller(Protocol):
     """Is told what happens."""
 
-    def welcome(self, seconds: float) -> None:
-        """The system is ready, after so many seconds."""
+    def welcome(self, seconds: float, steps: int) -> None:
+        """The system is ready, after so many seconds, for so many steps."""
+
+    def left_out(self, step: Step, why: str) -> None:
+        """A step is not taken: its pool cannot run on this machine."""
 
     def begin(self, step: Step) -> None:
         """A step begins."""
@@ -55,21 +58,27 @@ class Screen:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-        self._number = 0
+        self._number = self._steps = 0
 
-    def welcome(self, seconds: float) -> None:
+    def welcome(self, seconds: float, steps: int) -> None:
         """Say what this is."""
+        self._steps = steps
         self._prose(
             "A tour of Toolyard. The whole system runs in this process, in a folder that goes away with it; it was "
             f"ready after {seconds:.1f} s.",
             indent=0,
         )
 
+    def left_out(self, step: Step, why: str) -> None:
+        """Say it in one line."""
+        self._line()
+        self._line(f"Left out: {step.title}: {why}", indent=0)
+
     def begin(self, step: Step) -> None:
         """Print the request and what to look for."""
         self._number += 1
         self._line()
-        self._line(Text(f"{self._number}/{len(STEPS)}  {step.title}", style="bold"), indent=0)
+        self._line(Text(f"{self._number}/{self._steps}  {step.title}", style="bold"), indent=0)
         self._line()
         self._prose(step.says)
         self._line()
@@ -114,8 +123,12 @@ class Documents:
     def __init__(self, out: Output) -> None:
         self._out = out
 
-    def welcome(self, seconds: float) -> None:
+    def welcome(self, seconds: float, steps: int) -> None:
         """Say nothing."""
+
+    def left_out(self, step: Step, why: str) -> None:
+        """Print a document that says so."""
+        self._out.line_document({"step": step.name, "says": step.says, "left_out": why})
 
     def begin(self, step: Step) -> None:
         """Say nothing."""

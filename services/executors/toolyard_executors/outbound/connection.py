@@ -7,10 +7,12 @@ connection to the very host that was checked.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
@@ -20,6 +22,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from toolyard.errors import ToolyardError
 from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Reason, Target, check_answers, check_url
+from toolyard.telemetry import spans, tracing
 
 #: Seconds to open a connection, TLS included, whatever time the attempt has.
 CONNECT_TIMEOUT: Final = 10.0
@@ -74,8 +77,8 @@ class Connections:
 
     def __init__(self, allow: AllowList, resolve: Resolve | None = None) -> None:
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
-        resolver = _CheckingResolver(allow, resolve or self._system_resolve)
-        verify = httpx.create_ssl_context()
+        self._resolver = resolver = _CheckingResolver(allow, resolve or self._system_resolve)
+        verify = trusted()
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 limit=0,
@@ -101,6 +104,19 @@ class Connections:
             NotConnected: nothing was sent.
             Cut: the connection broke after that.
         """
+        span = spans.request(request.method, errand.target.host, errand.target.port, request.headers.get("traceparent"))
+        if span is None:
+            return await self._send(request, errand)
+        request.headers["traceparent"] = span.traceparent
+        try:
+            response = await self._send(request, errand)
+        except BaseException as error:
+            span.end(tracing.code_of(error))
+            raise
+        spans.answered(span, response.status_code)
+        return response
+
+    async def _send(self, request: httpx.Request, errand: Errand) -> httpx.Response:
         token = _errand.set(errand)
         try:
             return await self._transport.handle_async_request(request)
@@ -108,6 +124,20 @@ class Connections:
             raise Cut("the connection broke before an answer came") from error
         finally:
             _errand.reset(token)
+
+    async def check(self, target: Target) -> None:
+        """Judge where a target leads now, without connecting to it: for requests that somebody else sends on for us.
+
+        Raises:
+            EgressDenied: to an address that is not open.
+            HostNotResolved: nowhere.
+        """
+        if target.literal is not None:
+            return  # was judged with the URL
+        try:
+            await self._resolver.resolve(target.host, target.port)
+        except OSError:
+            raise HostNotResolved from None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -121,6 +151,12 @@ class Connections:
         )
         infos = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
         return [info[4][0] for info in infos]
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whose certificates are trusted: read once a process, because that takes as long as some hundred calls."""
+    return httpx.create_ssl_context()
 
 
 class _CheckingResolver(AbstractResolver):

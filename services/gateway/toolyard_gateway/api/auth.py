@@ -22,6 +22,11 @@ async def principal_of(known: Parts, headers: Headers) -> Principal:
         Refused: ``unauthenticated``; says what is missing.
         StoreUnavailable: the store is away, and the key was not seen lately.
     """
+    return await known.authenticator.authenticate(key_of(headers))
+
+
+def key_of(headers: Headers) -> str:
+    """The key that a request presents; raises `Refused` (unauthenticated) where there is none."""
     given = headers.get("authorization", "")
     scheme, _, key = given.partition(" ")
     key = key.strip()
@@ -29,7 +34,7 @@ async def principal_of(known: Parts, headers: Headers) -> Principal:
         raise Refused("unauthenticated", "Send an API key: the header Authorization: Bearer <key>.")
     if len(key) > _MAX_KEY:
         raise Refused("unauthenticated", "There is no such API key, or it was revoked.")
-    return await known.authenticator.authenticate(key)
+    return key
 
 
 async def _principal(
@@ -52,4 +57,4 @@ def _check_query(request: Request) -> None:
 Caller = Annotated[Principal, Depends(_principal)]
 Known = Annotated[Parts, Depends(parts)]
 
-__all__ = ["Caller", "Known", "principal_of"]
+__all__ = ["Caller", "Known", "key_of", "principal_of"]

@@ -13,7 +13,7 @@ from toolyard.states import State
 from toolyard.store.base import CallFilter
 from toolyard_gateway import fields, strict_json
 from toolyard_gateway.admission import Admission, Asked
-from toolyard_gateway.api import body, headers, problems
+from toolyard_gateway.api import body, headers, problems, traced
 from toolyard_gateway.api.auth import Caller, Known, principal_of
 from toolyard_gateway.api.models import BatchAnswer, BatchRequest, CallModel, CallOptions, CallPage, CallRequest
 from toolyard_gateway.api.openapi import takes
@@ -26,6 +26,7 @@ router = APIRouter(tags=["calls"])
 JSON: Final = "application/json"
 PATH: Final = "/v1/calls"
 MAX_LIMIT: Final = 200
+_ROUTE: Final = f"POST {PATH}"
 
 Waiting = Callable[[Admission], Awaitable[Answer]]
 Cursor = Annotated[str | None, Query(max_length=2_048, description="`next_cursor` of the piece before.")]
@@ -45,10 +46,13 @@ ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
 async def serve_post_call(scope: Scope, receive: Receive, send: Send) -> None:
     """`post_call` as a bare ASGI app, without the framework's layers around it."""
     request = Request(scope, receive, send)
+    known = parts(request)
+    began = known.clock.monotonic()
     try:
         response = await post_call(request)
     except Exception as error:  # noqa: BLE001 - the outermost frame of this path: every error becomes a problem
         response = await problems.answer(request, error)
+    known.metrics.answered(_ROUTE, response.status_code, known.clock.monotonic() - began)
     await response(scope, receive, send)
 
 
@@ -97,7 +101,7 @@ def _asked(wanted: CallRequest, principal: Principal, request: Request, *, size:
         version=int(version) if version else None,
         size=size,
         key=key,
-        traceparent=request.headers.get("traceparent"),
+        traceparent=traced.context_of(request),
         **options(wanted),
     )
 

@@ -13,7 +13,7 @@ from toolyard.contracts.codec import encode_json
 from toolyard.errors import Refused
 from toolyard.store.dead_letters import DeadLetter
 from toolyard.telemetry.logs import logger
-from toolyard.transport import topology
+from toolyard.transport import rights, topology
 from toolyard.transport.base import Message
 from toolyard_gateway.api import problems
 from toolyard_gateway.api.auth import Caller, Known
@@ -75,6 +75,9 @@ async def replay_dead_letter(letter_id: LetterId, principal: Caller, known: Know
     if not _leads_somewhere(letter):
         where = f"exchange {letter.exchange[:64]!r}, key {letter.key[:200]!r}"
         raise Refused("conflict", f"No queue of ours takes this message ({where}); it cannot be replayed.")
+    if known.least_rights and not rights.gateway().may_publish(letter.exchange, letter.key):
+        detail = "Gateways may not publish this message at the broker: it is a worker's or a scheduler's."
+        raise Refused("conflict", detail)
     message = Message(
         letter.exchange,
         letter.key,

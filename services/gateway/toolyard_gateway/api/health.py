@@ -1,16 +1,16 @@
 """`/livez`, `/readyz` and `/metrics`: readiness proves that answers come in, not only that a process lives."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from toolyard.contracts.codec import encode_json
 from toolyard.errors import Refused
+from toolyard.telemetry import exposition
 from toolyard_gateway.api import problems
 from toolyard_gateway.api.auth import Known
 from toolyard_gateway.api.calls import JSON
 from toolyard_gateway.api.models import Alive, Ready
 from toolyard_gateway.api.parts import Parts
-from toolyard_gateway.metrics import KIND
 
 router = APIRouter(tags=["health"])
 
@@ -46,12 +46,15 @@ def unready(known: Parts) -> str:
         return f"Calls cannot be sent: {health.reason or 'the broker is away or blocks publishing'}.{missing}"
     if not known.inbox.consuming:
         return "Answers do not come in: the reply queue is not consumed."
+    if known.front is not None and known.front.unready:
+        return known.front.unready
     if known.keyless:
         return "The first API key is not made yet: the database is away, or no scheduler has made its tables."
     return ""
 
 
 @router.get("/metrics", operation_id="metrics", summary="Read the metrics", response_class=PlainTextResponse)
-async def metrics(known: Known) -> Response:
-    """Counters and gauges, as Prometheus reads them."""
-    return Response(known.metrics.text(), headers={"Content-Type": KIND})
+async def metrics(request: Request, known: Known) -> Response:
+    """Counters, gauges and histograms, as Prometheus reads them, or as OpenMetrics where `Accept` says so."""
+    kind, text = exposition.answer(known.metrics.board, ",".join(request.headers.getlist("accept")))
+    return Response(text, headers={"Content-Type": kind})

@@ -40,6 +40,7 @@ async def create_key(request: Request, principal: Caller, known: Known) -> Respo
     if before is not None:
         return before
     wanted = fields.read(KeyRequest, strict_json.decode(raw))
+    _check_broker_user(principal, wanted.broker_user)
     row, text = await _add(known, _org(principal, wanted.org), wanted, principal.org, repeated)
     answer = Response(encode_json(_view(row) | {"key": text}), 201, {"Cache-Control": "no-store"}, JSON)
     return known.replays.keep(principal.org, "create_key", repeated, raw, answer)
@@ -54,7 +55,8 @@ async def _add(known: Parts, org: str, wanted: KeyRequest, maker: str, repeated:
         )
         raise Refused("conflict", detail, extra={"key_id": key_id})
     text, kept = new_key(key_id)
-    row = key_row(kept, org=org, name=wanted.name, roles=frozenset(wanted.roles), at=known.clock.now())
+    roles, now = frozenset(wanted.roles), known.clock.now()
+    row = key_row(kept, org=org, name=wanted.name, roles=roles, at=now, broker_user=wanted.broker_user)
     await known.store.ask(known.store.keys.add, row)
     return row, text
 
@@ -110,6 +112,13 @@ def _org(principal: Principal, wanted: str | None) -> str:
     return wanted
 
 
+def _check_broker_user(principal: Principal, user: str | None) -> None:
+    """Users of the broker belong to who runs it: an org could take what another one publishes for its own."""
+    if user is not None and principal.org != FIRST_ORG:
+        text = f"only an admin of the org {FIRST_ORG!r} says what users of the broker stand for; leave it out"
+        raise FieldsRefused((FieldError("broker_user", text),), code="permission_denied")
+
+
 def _view(row: KeyRow) -> dict[str, Any]:
     view: dict[str, Any] = {
         "key_id": row.key_id,
@@ -118,4 +127,6 @@ def _view(row: KeyRow) -> dict[str, Any]:
         "roles": sorted(row.roles),
         "created_at": rfc3339(row.created_at),
     }
+    if row.broker_user is not None:
+        view["broker_user"] = row.broker_user
     return view if row.revoked_at is None else view | {"revoked_at": rfc3339(row.revoked_at)}

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolyard.contracts.control import LogLevel
+from toolyard.sandbox.jail.levels import Level
 from toolyard.states import Effect, State
 from toolyard.store.base import Role
 
@@ -132,6 +134,16 @@ class ReportModel(BaseModel):
     request_id: str | None = Field(None, description="By which its provider knows the request.")
 
 
+class AuthorizationModel(BaseModel):
+    """What a call waits for: that its user consents. It goes on by itself then."""
+
+    authorization_id: str
+    provider: str = Field(description="Who is asked, as in `arcade/google`.")
+    url: str = Field(description="Where the user consents. Show it to that user alone.")
+    scopes: list[str]
+    expires_at: str = Field(description="When asking is given up.")
+
+
 class CallModel(BaseModel):
     """A call, as it is shown everywhere."""
 
@@ -144,6 +156,7 @@ class CallModel(BaseModel):
     result: ResultModel | None = None
     error: ErrorModel | None = None
     report: ReportModel | None = None
+    authorization: AuthorizationModel | None = Field(None, description="While it is `awaiting_authorization`.")
     attempts: int
     org: str
     user: str | None = None
@@ -199,6 +212,16 @@ class CallPage(BaseModel):
 # ---- pools --------------------------------------------------------------------------------------
 
 
+class BreakerModel(BaseModel):
+    """A circuit breaker that is not closed: what is behind it failed, and is left alone for a while."""
+
+    circuit: str = Field(description="What is behind it: a host and port, a function, a toolkit.")
+    state: Literal["open", "half_open"]
+    since: str = Field(description="When it opened first.")
+    retry_after: float = Field(description="Seconds until it is tried again.")
+    failures: int = Field(description="Attempts that made it open, within seconds.")
+
+
 class PoolModel(BaseModel):
     """A pool: its queue, and the org's own calls in it."""
 
@@ -208,6 +231,10 @@ class PoolModel(BaseModel):
     running: int
     last_success: str | None = Field(description="When a call last succeeded, of the org's 5,000 newest ones.")
     paused: bool
+    isolation: Level | None = Field(
+        description="How well its tools are locked up by the weakest of its workers; null where it locks up none."
+    )
+    breakers: list[BreakerModel] = Field(description="Those of the org's own calls that are not closed.")
 
 
 class PoolPage(BaseModel):
@@ -226,6 +253,32 @@ class PauseModel(BaseModel):
     paused: bool
 
 
+# ---- log levels ---------------------------------------------------------------------------------
+
+
+class LogLevelRequest(Strict):
+    """What to log for a while."""
+
+    tool: ToolName | None = Field(None, description="The tool whose lines are meant; none for all the org's.")
+    level: LogLevel = Field(description="Lines below this are left out.")
+    seconds: float = Field(900, gt=0, le=86_400, description="How long it lasts.")
+
+
+class LogLevelModel(BaseModel):
+    """A level that was set."""
+
+    tool: str | None = None
+    level: LogLevel
+    until: str
+
+
+class LogLevelPage(BaseModel):
+    """The levels that were set."""
+
+    items: list[LogLevelModel]
+    next_cursor: str | None
+
+
 # ---- keys ---------------------------------------------------------------------------------------
 
 
@@ -235,6 +288,11 @@ class KeyRequest(Strict):
     name: Label
     roles: list[Role] = Field(min_length=1, max_length=5)
     org: str | None = Field(None, pattern=ORG, description="Another org; only for an admin of the org `default`.")
+    broker_user: Label | None = Field(
+        None,
+        description="A user of the broker: what it publishes to `toolyard.requests` with its `user_id` is asked with "
+        "this key. One key for each; only for an admin of the org `default`.",
+    )
 
 
 class KeyModel(BaseModel):
@@ -246,6 +304,7 @@ class KeyModel(BaseModel):
     roles: list[Role]
     created_at: str
     revoked_at: str | None = None
+    broker_user: str | None = None
 
 
 class NewKey(KeyModel):

@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from toolyard_gateway.api import models, schedule_models, secret_models, tool_models, turn_models
+from toolyard_gateway.api import authorization_models, models, schedule_models, secret_models, tool_models, turn_models
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 #: Models that no response mentions, or that are mentioned by name.
@@ -22,6 +22,8 @@ _BODIES: Final[tuple[type[BaseModel], ...]] = (
     schedule_models.ScheduleDefinition,
     secret_models.NewSecret,
     secret_models.SecretValue,
+    authorization_models.NangoWebhook,
+    authorization_models.ConsentRequest,
     turn_models.TurnRequest,
     models.Problem,
 )

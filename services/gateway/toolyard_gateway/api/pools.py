@@ -49,9 +49,11 @@ async def list_pools(principal: Caller, known: Known) -> Response:
     loads = {load.pool: load for load in await store.ask(store.calls.pools, org)}
     paused = await store.ask(store.pauses.list, org)
     backlogs = await asyncio.gather(*(known.transport.backlog(topology.pool_queue(pool)) for pool in POOLS))
-    now = known.clock.now()
+    now, breakers = known.clock.now(), known.breakers.of(org)
     items = [
-        _pool(pool, backlog, loads.get(pool), now) | {"paused": is_paused(paused, "pool", pool)}
+        _pool(pool, backlog, loads.get(pool), now)
+        | {"paused": is_paused(paused, "pool", pool), "breakers": breakers.get(pool, [])}
+        | {"isolation": known.isolation.of(pool)}
         for pool, backlog in zip(POOLS, backlogs, strict=True)
     ]
     page = {"items": items, "next_cursor": None, "org_paused": is_paused(paused, "org", org)}

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from fastapi import Request
 
 from toolyard.errors import Refused
+from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
 from toolyard_gateway.admission import Admission
 from toolyard_gateway.api.parts import Parts
@@ -73,7 +74,7 @@ class Presence:
         try:
             await self._known.publisher.cancel_call(pending.call)
         except Refused as refused:
-            log.warning("a call outlives its client", call_id=pending.call.call_id, error=refused.detail)
+            log.warning("a call outlives its client", **logs.of(pending.call), error=refused.detail)
 
 
 async def _stop(task: "asyncio.Future[T]") -> None:

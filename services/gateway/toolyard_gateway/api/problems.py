@@ -12,6 +12,7 @@ from toolyard.contracts.codec import encode_json
 from toolyard.errors import CODES, FieldsRefused, Refused, StoreError, TransportError
 from toolyard.store.base import NotStorable
 from toolyard.telemetry.logs import logger
+from toolyard_gateway.api import traced
 from toolyard_gateway.api.models import Problem
 from toolyard_gateway.api.openapi import methods_at
 from toolyard_gateway.fields import field_errors
@@ -91,6 +92,7 @@ async def answer(request: Request, error: Exception) -> Response:
 
 async def _on_known(request: Request, error: Exception) -> Response:
     refused = refusal(error)
+    traced.note_refusal(request, refused.refusal)
     request.app.state.parts.metrics.refused(refused.refusal)
     return respond(refused, status=415 if isinstance(refused, WrongMediaType) else None)
 

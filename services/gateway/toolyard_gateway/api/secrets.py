@@ -37,6 +37,8 @@ _MAX_BODY: Final = 6 * MAX_VALUE + 4096
 _TOGETHER: Final = 50
 
 Name = Annotated[str, Path(max_length=200, description="The secret's name.")]
+#: What no name of a secret holds that a person gave: the others are not for these operations.
+_RESERVED: Final = ":"
 _ETAG: Final[dict[str, Any]] = {
     "headers": {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string"}}},
 }
@@ -115,6 +117,7 @@ async def list_secrets(principal: Caller, known: Known, cursor: Cursor = None, l
 async def get_secret(name: Name, principal: Caller, known: Known, cursor: Cursor = None, limit: Limit = 50) -> Response:
     """A secret's versions, newest first: who set it and when; never a value."""
     principal.require("read_secrets")
+    _check_own(name)
     listed = known.store.secrets.versions
     try:
         (newest, *_) = (await known.store.ask(listed, principal.org, name, cursor=None, limit=1)).items or (None,)
@@ -122,7 +125,7 @@ async def get_secret(name: Name, principal: Caller, known: Known, cursor: Cursor
     except ValueError:
         raise bad_cursor() from None
     if newest is None:
-        raise Refused("not_found", f"There is no secret {name[:64]!r}.")
+        raise _not_found(name)
     versions = [_version(row) for row in page.items]
     return _json(_view(newest) | {"versions": versions, "next_cursor": page.next_cursor}, etag=newest.version)
 
@@ -138,6 +141,7 @@ async def get_secret(name: Name, principal: Caller, known: Known, cursor: Cursor
 async def replace_secret(name: Name, request: Request, principal: Caller, known: Known) -> Response:
     """Give a secret another value: tools get it within a minute, and the value before is not kept."""
     principal.require("write_secrets")
+    _check_own(name)
     vault, expected = _vault(known), headers.wanted_version(request.headers)
     value = strict_json.decode(await body.read_bytes(request, limit=_MAX_BODY))
     said = fields.read(SecretValue, value)
@@ -158,6 +162,7 @@ async def replace_secret(name: Name, request: Request, principal: Caller, known:
 async def delete_secret(name: Name, request: Request, principal: Caller, known: Known) -> Response:
     """Delete a secret and its value: calls of tools that need it fail within a minute."""
     principal.require("write_secrets")
+    _check_own(name)
     expected = headers.wanted_version(request.headers)
     await known.store.ask(known.store.secrets.delete, principal.org, name, expected=expected)
     log.info("a secret was deleted", org=principal.org, name=name, by=principal.key_id)
@@ -196,6 +201,15 @@ def _vault(known: Parts) -> Vault:
     if known.vault is None:
         raise Refused("unavailable", "This gateway has no key to seal secrets with: set TOOLYARD_SECRETS_KEY.")
     return known.vault
+
+
+def _check_own(name: str) -> None:
+    if _RESERVED in name:
+        raise _not_found(name)
+
+
+def _not_found(name: str) -> Refused:
+    return Refused("not_found", f"There is no secret {name[:64]!r}.")
 
 
 def _check_size(value: str) -> None:

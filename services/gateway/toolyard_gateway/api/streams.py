@@ -19,8 +19,8 @@ from toolyard.states import PARKED, TERMINAL
 from toolyard_gateway.api import problems
 from toolyard_gateway.api.auth import Caller, Known
 from toolyard_gateway.api.parts import Parts
+from toolyard_gateway.pending import AWAITS_USER, Answer, Pending
 from toolyard_gateway.pending import PARKED as NUMBER_OF_PARKED
-from toolyard_gateway.pending import Answer, Pending
 
 router = APIRouter(tags=["calls"])
 
@@ -32,19 +32,20 @@ LastEventId = Annotated[
     Header(alias="Last-Event-ID", pattern="^[0-9]{0,18}$", description="The id of the last event that was seen."),
 ]
 _LAST: Final = 999_999
+_ON_THE_WAY: Final = ("accepted", "started", "soft_timeout", "parked", "authorization_required")
 #: One event of the stream.
 _EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["id", "event", "data"],
     "properties": {
         "id": {"type": "string"},
-        "event": {"type": "string", "enum": ["accepted", "started", "soft_timeout", "parked", *sorted(TERMINAL)]},
+        "event": {"type": "string", "enum": [*_ON_THE_WAY, *sorted(TERMINAL)]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
 _STREAM: Final[dict[str, Any]] = {
-    "description": "`accepted`, then `started`, `soft_timeout` and `parked` as they happen, then the state it ended "
-    "in; `data` is the call as it stands.",
+    "description": "`accepted`, then `started`, `soft_timeout`, `parked` and `authorization_required` as they happen, "
+    "then the state it ended in; `data` is the call as it stands.",
     "content": {"text/event-stream": {"schema": _EVENT}},
 }
 
@@ -123,7 +124,8 @@ def _told(answer: Answer, pending: Pending | None) -> list[tuple[int, str]]:
     if seen.started_at is not None:
         events[sequence(max(seen.attempts, 1), 1)] = "started"
     if seen.state in PARKED:
-        events[sequence(seen.attempts, NUMBER_OF_PARKED)] = "parked"
+        name = "authorization_required" if seen.state == AWAITS_USER else "parked"
+        events[sequence(seen.attempts, NUMBER_OF_PARKED)] = name
     if pending is not None:
         events |= dict(pending.told)
     if answer.terminal:

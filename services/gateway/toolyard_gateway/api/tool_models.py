@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolyard import arcade_names
 from toolyard.aws_names import EXTERNAL_ID, FUNCTION, QUALIFIER, REGION, ROLE
+from toolyard.consent.nango_names import INTEGRATION
 from toolyard.contracts.tools import MEMORY_LIMIT, OUTPUT_LIMIT, PRINT_LIMIT, REQUEST_LIMIT
 from toolyard_gateway.api.models import ContextName, Deadline, Label, SecretName, Strict, Timeout, ToolName
 
@@ -22,6 +24,7 @@ MAX_OUTPUT, MAX_PRINTS = 1_024, 1_024
 MAX_REQUESTS = 100
 
 Module = Annotated[str, Field(pattern=MODULE)]
+ArcadeScope = Annotated[str, Field(pattern=arcade_names.SCOPE)]
 _CODE = """\
 def execute_tool(parameters, context):
     return {"success": True, "data": len(parameters["text"].split())}
@@ -31,11 +34,30 @@ def execute_tool(parameters, context):
 class AuthenticationModel(Strict):
     """How an http tool signs in upstream; secrets are named, never given."""
 
-    type: Literal["none", "bearer", "api_key", "basic"] = "none"
+    type: Literal["none", "bearer", "api_key", "basic", "nango"] = "none"
     secret: SecretName | None = Field(None, description="Also accepted as `token_field`. One of the tool's `secrets`.")
     place: Literal["header", "query"] = Field("header", alias="in")
     name: str | None = Field(
         None, min_length=1, max_length=128, description="Also accepted as `header_name`. For `api_key`."
+    )
+    integration: str | None = Field(
+        None,
+        pattern=INTEGRATION,
+        description="For `nango`: its name there, `provider_config_key`.",
+        examples=["github"],
+    )
+    connection: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="For `nango`: the id of a connection, as a text or as `${context.x}`; where nothing is said, the "
+        "connection of the call's user.",
+        examples=["${context.crm_connection}"],
+    )
+    mode: Literal["token", "proxy"] | None = Field(
+        None,
+        description="For `nango`: `token` fetches the token for each request (the default), `proxy` sends it "
+        "through Nango.",
     )
 
 
@@ -151,7 +173,29 @@ class LambdaBindingModel(Strict):
     response_streaming: bool = Field(False, description="Read the answer while the function still writes it.")
 
 
-BindingModel = HttpBindingModel | SandboxBindingModel | LambdaBindingModel
+class ArcadeBindingModel(Strict):
+    """One run of a tool of Arcade, for the user of the call, once that user has consented.
+
+    It is run with the key that the org keeps as the secret `ARCADE_API_KEY`.
+    """
+
+    type: Literal["arcade"]
+    tool_name: str = Field(
+        pattern=arcade_names.TOOL, description="`Toolkit.Tool`.", examples=["Gmail.SendEmail", "Math.Sqrt"]
+    )
+    tool_version: str | None = Field(
+        None, pattern=arcade_names.VERSION, description="Of the toolkit; else the newest.", examples=["1.2.3"]
+    )
+    provider: str | None = Field(
+        None,
+        pattern=arcade_names.PROVIDER,
+        description="Whose consent it needs; told where Arcade itself does not say.",
+        examples=["google"],
+    )
+    scopes: list[ArcadeScope] = Field([], max_length=100, description="What it asks consent for, likewise.")
+
+
+BindingModel = HttpBindingModel | SandboxBindingModel | LambdaBindingModel | ArcadeBindingModel
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -190,6 +234,13 @@ class RetryModel(Strict):
     )
 
 
+class TelemetryModel(Strict):
+    """What of its calls may stand in traces, which whoever runs the system reads: nothing, unless it says so here."""
+
+    arguments: bool = Field(False, description="The arguments, without the values of secrets.")
+    result: bool = Field(False, description="The text of the result, likewise.")
+
+
 class ToolDefinition(Strict):
     """A tool to save."""
 
@@ -204,6 +255,12 @@ class ToolDefinition(Strict):
     )
     output: dict[str, Any] | None = Field(None, description="JSON Schema of the result's JSON value.")
     binding: BindingModel = Field(discriminator="type", description="What runs.")
+    fallback: BindingModel | None = Field(
+        None,
+        discriminator="type",
+        description="What runs in its place where that failed without an effect and is not tried again, or where its "
+        "provider is known to be down: an `http`, `lambda` or `arcade` binding.",
+    )
     annotations: AnnotationsModel = Field(default_factory=lambda: AnnotationsModel.model_validate({}))
     timeout: Timeout | None = None
     queue_timeout: Deadline | None = None
@@ -226,6 +283,7 @@ class ToolDefinition(Strict):
     contexts: list[ContextName] = Field([], max_length=64, description="Keys that the context of a call must have.")
     toolkit: ToolName | None = None
     enabled: bool = True
+    telemetry: TelemetryModel | None = None
 
 
 class ToolModel(BaseModel):
@@ -238,6 +296,7 @@ class ToolModel(BaseModel):
     parameters: dict[str, Any]
     output: dict[str, Any] | None = None
     binding: dict[str, Any]
+    fallback: dict[str, Any] | None = None
     annotations: dict[str, bool]
     timeout: float | None = None
     queue_timeout: float | None = None
@@ -249,6 +308,7 @@ class ToolModel(BaseModel):
     contexts: list[str]
     toolkit: str | None = None
     enabled: bool
+    telemetry: TelemetryModel | None = None
     paused: bool | None = Field(None, description="Whether its calls wait until it is resumed; told where it is read.")
 
 

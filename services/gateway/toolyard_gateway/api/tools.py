@@ -11,7 +11,7 @@ from toolyard.errors import FieldError, FieldsRefused, Refused
 from toolyard.store.base import Page
 from toolyard_gateway import fields, strict_json
 from toolyard_gateway.admission import Asked
-from toolyard_gateway.api import body, headers, problems
+from toolyard_gateway.api import body, headers, problems, traced
 from toolyard_gateway.api.auth import Caller, Known
 from toolyard_gateway.api.calls import ACCEPTED, JSON, Cursor, Limit, bad_cursor, call_response, options
 from toolyard_gateway.api.models import CallModel, CallOptions
@@ -24,11 +24,13 @@ from toolyard_gateway.api.turn_models import FormatName, FormattedTools
 from toolyard_gateway.definitions import MAX_DEFINITION, patched, read_definition, tool_view
 from toolyard_gateway.llm.catalogue import Catalogue
 from toolyard_gateway.llm.formats import FORMATS
+from toolyard_gateway.unanswered import Unanswered, unanswered
 
 router = APIRouter(tags=["tools"])
 
 Name = Annotated[str, Path(max_length=200, description="The tool's name.")]
 _VERSION: Final = re.compile("[1-9][0-9]{0,8}")
+_NONE: Final = Unanswered(())
 _ETAG: Final[dict[str, Any]] = {
     "headers": {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string"}}},
 }
@@ -107,6 +109,15 @@ async def list_tools(
     known: Known,
     q: Annotated[str | None, Query(max_length=200, description="Looked for in name, title and description.")] = None,
     toolkit: Annotated[str | None, Query(max_length=64)] = None,
+    user: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=255,
+            description="Only what this user may run now, as far as it is known: no disabled tools, and none that wait "
+            "for their consent. A piece of the list may be shorter for that.",
+        ),
+    ] = None,
     form: Annotated[
         FormatName | None,
         Query(alias="format", description="All enabled tools, as this provider takes them; that list is not paged."),
@@ -116,14 +127,18 @@ async def list_tools(
 ) -> Response:
     """The org's tools by name."""
     principal.require("read_tools")
+    open_questions = _NONE if user is None else await unanswered(known.store, principal.org, user, known.clock.now())
     if form is not None:
         _refuse_pages(request)
-        items = await Catalogue(known.registry, principal.org, FORMATS[form]).definitions(q=q, toolkit=toolkit)
+        catalogue = Catalogue(known.registry, principal.org, FORMATS[form])
+        items = await catalogue.definitions(q=q, toolkit=toolkit, may_run=open_questions.may_run)
         return _json({"items": items, "next_cursor": None})
     try:
         page = await known.registry.list(principal.org, q=q, toolkit=toolkit, cursor=cursor, limit=limit)
     except ValueError:
         raise bad_cursor() from None
+    if user is not None:
+        page = Page([spec for spec in page.items if open_questions.may_run(spec)], page.next_cursor)
     return await _page_response(page, known, principal.org)
 
 
@@ -248,7 +263,7 @@ async def test_tool(name: Name, request: Request, principal: Caller, known: Know
         version=version,
         size=len(raw),
         key=headers.idempotency_key(request.headers),
-        traceparent=request.headers.get("traceparent"),
+        traceparent=traced.context_of(request),
         test=True,
         **options(wanted),
     )

@@ -3,9 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from toolyard.contracts.codec import encode_json
-from toolyard.telemetry import tracing
 from toolyard_gateway import fields, strict_json
-from toolyard_gateway.api import body, headers, problems
+from toolyard_gateway.api import body, headers, problems, traced
 from toolyard_gateway.api.auth import Caller, Known
 from toolyard_gateway.api.openapi import takes
 from toolyard_gateway.api.turn_models import TurnAnswer, TurnRequest
@@ -47,6 +46,6 @@ async def post_turn(request: Request, principal: Caller, known: Known) -> Respon
         context=wanted.context,
         deadline=wanted.deadline,
         key=key,
-        traceparent=tracing.accept(request.headers.get("traceparent")),
+        traceparent=traced.context_of(request),
     )
     return Response(encode_json(await known.turns.take(asked)), 200, media_type="application/json")

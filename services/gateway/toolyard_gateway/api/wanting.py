@@ -1,13 +1,20 @@
-"""What a follower of live events wants, and from where on: read from a request, or refused by field."""
+"""What a follower of live events wants, from where on and up to where: read from a request, or refused by field."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from toolyard import ids
 from toolyard.clock import from_rfc3339
-from toolyard.contracts.feed import Cursor, Interest
+from toolyard.contracts.feed import Cursor, FeedItem, Interest
 from toolyard.errors import FieldError, FieldsRefused
 from toolyard.states import State
 from toolyard_gateway.api.parts import Parts
+
+#: In the place of an end: what has happened up to this moment.
+NOW: Final = "now"
+#: Seconds by which the clocks of those who ask may be ahead of ours.
+_SKEW: Final = 5.0
+_BEGINS: Final = "is neither a cursor, as in 4711-2, nor a time of RFC 3339, as in 2026-01-31T12:00:00Z"
+_ENDS: Final = f"is neither {NOW}, nor a cursor, as in 4711-2, nor a time of RFC 3339, as in 2026-01-31T12:00:00Z"
 
 
 class Start(NamedTuple):
@@ -15,6 +22,17 @@ class Start(NamedTuple):
 
     cursor: Cursor | None
     time: float | None
+
+
+class End(NamedTuple):
+    """Where to end: with what stands at a place, and before all that happened at a time or later."""
+
+    cursor: Cursor
+    time: float | None
+
+    def takes(self, item: FeedItem) -> bool:
+        """Whether this stands before it."""
+        return item.cursor <= self.cursor and (self.time is None or item.time < self.time)
 
 
 async def start(known: Parts, org: str, since: str | None, last_id: str | None = None) -> Start:
@@ -32,20 +50,37 @@ async def start(known: Parts, org: str, since: str | None, last_id: str | None =
     return wanted
 
 
+async def end(known: Parts, org: str, until: str | None) -> End | None:
+    """Where to end: with this cursor, before this time, or with what has happened up to now; None never does.
+
+    Raises:
+        FieldsRefused: it is none of these, or a time that is still to come.
+        Refused: unavailable: nobody knows what has happened up to now.
+    """
+    if until is None:
+        return None
+    try:
+        return End(Cursor.read(until), None)
+    except ValueError:
+        time = None if until == NOW else _time("until", until, _ENDS)
+    if time is not None and time > known.clock.now() + _SKEW:
+        raise FieldsRefused((FieldError("until", "is still to come; name a time that has passed, or leave it out"),))
+    return End(await known.live.now(org), time)
+
+
 def _since(text: str) -> Start:
     try:
         cursor = Cursor.read(text)
     except ValueError:
-        return Start(None, max(0.0, _time(text)))
+        return Start(None, max(0.0, _time("since", text, _BEGINS)))
     return Start(cursor, None)
 
 
-def _time(text: str) -> float:
+def _time(path: str, text: str, meant: str) -> float:
     try:
         return from_rfc3339(text)
     except ValueError:
-        meant = "is neither a cursor, as in 4711-2, nor a time of RFC 3339, as in 2026-01-31T12:00:00Z"
-        raise FieldsRefused((FieldError("since", meant),)) from None
+        raise FieldsRefused((FieldError(path, meant),)) from None
 
 
 def _cursor(path: str, text: str) -> Cursor:

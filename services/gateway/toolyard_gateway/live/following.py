@@ -95,8 +95,7 @@ class Live:
                 await channel.join(follower, since)
         except TimeoutError:
             self.leave(follower)
-            detail = "No scheduler tells what happens at this moment; try again."
-            raise Refused("unavailable", detail, retry_after=RETRY_AFTER) from None
+            raise _nobody_tells() from None
         except BaseException:
             self.leave(follower)
             raise
@@ -114,6 +113,18 @@ class Live:
             if not channel.members:
                 loop = asyncio.get_running_loop()
                 self._timers[follower.org] = loop.call_later(self.bounds.linger, self._close, channel)
+
+    async def now(self, org: str) -> Cursor:
+        """The place behind all that was told of the org up to now.
+
+        Raises:
+            Refused: unavailable: no scheduler answers.
+        """
+        try:
+            async with asyncio.timeout(self.bounds.opening):
+                return (await self._asker.ask(org, None)).cursor
+        except TimeoutError:
+            raise _nobody_tells() from None
 
     async def place_of(self, org: str, moment: float) -> Cursor:
         """A place before all that happened at this time or later (seconds since 1970).
@@ -189,3 +200,8 @@ class Live:
         channels, self._channels = list(self._channels.values()), {}
         await asyncio.gather(*(channel.stop() for channel in channels), *self._background, return_exceptions=True)
         await self._asker.stop()
+
+
+def _nobody_tells() -> Refused:
+    detail = "No scheduler tells what happens at this moment; try again."
+    return Refused("unavailable", detail, retry_after=RETRY_AFTER)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from toolyard.contracts.tools import Schema
-from toolyard_gateway.subschemas import MANY, NAMED, ONE, resolve, subschemas
+from toolyard.subschemas import MANY, NAMED, ONE, resolve, subschemas
 
 #: Keywords whose true and false every provider understands.
 _BOOLEAN: Final = frozenset({"additionalProperties", "unevaluatedProperties", "unevaluatedItems"})

@@ -4,9 +4,10 @@ Called by turns, once for each, and by the list of tools. It knows the registry 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from toolyard.contracts.tools import ToolSpec
 from toolyard.errors import Refused, StoreUnavailable
 from toolyard.provider_names import may_be_completed, provider_name, tool_name
 from toolyard_gateway.llm.formats.base import Format
@@ -30,8 +31,10 @@ class Catalogue:
         self._names: dict[str, list[str]] | None = None
         self._helped = 0
 
-    async def definitions(self, *, q: str | None, toolkit: str | None) -> list[dict[str, Any]]:
-        """All enabled tools by name, as the provider takes them.
+    async def definitions(
+        self, *, q: str | None, toolkit: str | None, may_run: Callable[[ToolSpec], bool] = lambda _: True
+    ) -> list[dict[str, Any]]:
+        """All enabled tools by name, as the provider takes them, but those that may not be run.
 
         Raises:
             Refused: ``conflict``: two of them have one name there.
@@ -43,7 +46,7 @@ class Catalogue:
         while True:
             page = await self._registry.list(self.org, q=q, toolkit=toolkit, cursor=cursor, limit=_PIECE)
             for spec in page.items:
-                if spec.enabled:
+                if spec.enabled and may_run(spec):
                     name = provider_name(spec.name, self._format.name_limit)
                     if owners.setdefault(name, spec.name) != spec.name:
                         raise _two_of(name, [owners[name], spec.name])

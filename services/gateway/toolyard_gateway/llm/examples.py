@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from toolyard.contracts.codec import encode_json
 from toolyard.contracts.tools import Schema
+from toolyard.subschemas import resolve
 from toolyard_gateway.llm.adapting import types_of
-from toolyard_gateway.subschemas import resolve
 
 #: Schemas that are looked at for one example, and levels of them.
 _SCHEMAS: Final = 100

@@ -92,6 +92,14 @@ def of_unfinished(state: str, seconds: float | None) -> str:
     return f"The call did not end {when}: {_STANDS.get(state, _NOT_KNOWN)}"
 
 
+def of_consent(url: str) -> str:
+    """It waits for its user, who is told by the model."""
+    return (
+        f"{model_message('authorization_required', url)} Show the user this link. Once they have consented, the call "
+        "goes on by itself; do not call it again."
+    )
+
+
 def of_unsent(seconds: float) -> str:
     """Nothing was sent when the turn had to be answered."""
     return f"The call could not be started within {seconds:g} s and had no effect. You may try again."

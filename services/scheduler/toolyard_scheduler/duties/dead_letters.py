@@ -7,7 +7,9 @@ from toolyard.clock import Clock
 from toolyard.contracts.calls import CallMessage
 from toolyard.contracts.events import Ending
 from toolyard.errors import ContractError, TransportError
+from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Counter
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
@@ -20,12 +22,13 @@ log = logger("dead_letters")
 
 
 class DeadLetters:
-    """Consumes `toolyard.dead`; a letter is acked once what became of it is confirmed."""
+    """Consumes `toolyard.dead`; a letter is acked once what became of it is confirmed, and ``counted`` by that."""
 
-    def __init__(self, transport: Transport, envelope: Envelope, clock: Clock) -> None:
+    def __init__(self, transport: Transport, envelope: Envelope, clock: Clock, counted: Counter) -> None:
         self._transport = transport
         self._envelope = envelope
         self._clock = clock
+        self._counted = counted
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -61,12 +64,14 @@ class DeadLetters:
         try:
             message = self._envelope.open_dead_call(delivery)
         except ContractError as error:
+            self._counted.add("quarantined")
             log.warning("a dead letter was quarantined", message_id=delivery.message_id, reason=str(error))
             await self._transport.publish(self._envelope.quarantined(delivery, str(error)))
             return
         reason = "" if delivery.death is None else delivery.death.reason
         code = "poisoned" if reason == "delivery_limit" else "internal"
-        log.warning("a call died in its queue", call_id=message.call.call_id, reason=reason)
+        self._counted.add(code)
+        log.warning("a call died in its queue", **logs.of(message.call), reason=reason)
         await self._transport.publish(self._envelope.event(self._ending(message, code)))
 
     def _ending(self, message: CallMessage, code: str) -> Ending:

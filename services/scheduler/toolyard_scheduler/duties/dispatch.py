@@ -6,15 +6,20 @@ what is dispatched twice starts once, by its claim.
 
 from typing import Final
 
+from msgspec import structs
+
 from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION, CallMessage
 from toolyard.errors import TransportError
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger_rows import OpenCall
 from toolyard.store.open_calls import SqlOpenCalls
+from toolyard.telemetry import logs, tracing
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.tracing import Span
 from toolyard.transport.base import Message, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard_scheduler import traced
 from toolyard_scheduler.bindings import Bindings
 from toolyard_scheduler.telling import ending
 from toolyard_scheduler.told import Bell, JustTold, side_by_side
@@ -40,24 +45,37 @@ class Dispatcher:
         Raises:
             StoreUnavailable: the database is away.
         """
-        message = await self._message(due)
+        message, span = await self._message(due)
         try:
-            await self._transport.publish(message)
+            with tracing.lasting(traced.sending(span, due.call.call_id, message)):
+                await self._transport.publish(message)
         except TransportError as error:
-            log.warning("an attempt is dispatched later", call_id=due.call.call_id, reason=str(error))
+            log.warning("an attempt is dispatched later", **logs.of(due.call), reason=str(error))
             return False
         return True
 
-    async def _message(self, due: OpenCall) -> Message:
+    async def _message(self, due: OpenCall) -> tuple[Message, Span | None]:
         call, now = due.call, self._clock.now()
-        tool = await self._bindings.of(call)
+        tool = await self._bindings.of(call, diverted=due.diverted)
         if tool is None:  # the store was set back behind the call: nobody can run it any more
-            return self._envelope.event(ending(call, due.attempt, "internal", now))
+            return self._envelope.event(ending(call, due.attempt, "internal", now)), None
+        if due.diverted and call.fallback is not None:
+            call = structs.replace(call, pool=call.fallback, fallback=None)
         budget = max(call.deadline - now, 0.0)
-        message = CallMessage(
-            v=VERSION, call=call, tool=tool, attempt=due.attempt, budget=budget, claim="required", alone=due.alone
+        message, span = traced.dispatching(
+            CallMessage(
+                v=VERSION,
+                call=call,
+                tool=tool,
+                attempt=due.attempt,
+                budget=budget,
+                claim="required",
+                alone=due.alone,
+                waived=due.waived,
+                diverted=due.diverted,
+            )
         )
-        return self._envelope.call(message, event="dispatched")
+        return self._envelope.call(message, event="dispatched"), span
 
 
 class Dispatch:

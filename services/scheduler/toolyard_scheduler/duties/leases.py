@@ -11,6 +11,7 @@ from typing import Final
 from toolyard.clock import Clock
 from toolyard.store.crossing import Crossing
 from toolyard.store.open_calls import SqlOpenCalls
+from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
 from toolyard_scheduler.claims import LEASE
 from toolyard_scheduler.duties.verdicts import Marks
@@ -102,7 +103,7 @@ class Leases:
                 if call is None or call.holder != claim_id:
                     self._held.pop(claim_id, None)
                 elif call.ending or await self._marks.begin(call, LAPSED):
-                    log.warning("a worker fell silent or is late", call_id=call_id, attempt=call.attempt)
+                    log.warning("a worker fell silent or is late", **logs.of(call.call), attempt=call.attempt)
                     self._rest(claim_id)
 
     # ---- what they share ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from toolyard.contracts.consents import ConsentAsked
 from toolyard.contracts.feed import FeedAsked
 from toolyard.errors import ContractError, TransportError
 from toolyard.telemetry.logs import logger
@@ -23,7 +24,8 @@ class Monitor:
 
     Args:
         renew: is told the claims that a worker shows to be alive.
-        ask: is told a gateway's question.
+        ask: is told a gateway's question for events.
+        ask_consent: is told a gateway's question for a consent.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Monitor:
         envelope: Envelope,
         renew: Callable[[tuple[str, ...]], None],
         ask: Callable[[FeedAsked], None],
+        ask_consent: Callable[[ConsentAsked], None],
     ) -> None:
         self._transport = transport
         self._envelope = envelope
         self._renew = renew
         self._ask = ask
+        self._ask_consent = ask_consent
 
     async def run(self) -> None:
         """Hear for ever.
@@ -54,6 +58,8 @@ class Monitor:
         try:
             if delivery.key.startswith(_ASKED):
                 self._ask(self._envelope.open_feed_asked(delivery))
+            elif delivery.key.startswith(topology.CONSENT_ASKED):
+                self._ask_consent(self._envelope.open_consent_asked(delivery))
             else:
                 self._renew(self._envelope.open_heartbeat(delivery).claims)
         except ContractError as error:

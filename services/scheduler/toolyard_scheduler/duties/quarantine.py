@@ -12,6 +12,7 @@ from toolyard.clock import Clock
 from toolyard.store.crossing import Crossing
 from toolyard.store.dead_letters import MAX_BODY, DeadLetter, SqlDeadLetters
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Counter
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.quarantine import unwrapped
@@ -24,11 +25,14 @@ log = logger("quarantine")
 class Quarantine:
     """Consumes `toolyard.quarantine`; a letter is acked once it is kept."""
 
-    def __init__(self, transport: Transport, store: SqlDeadLetters, crossing: Crossing, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, store: SqlDeadLetters, crossing: Crossing, clock: Clock, counted: Counter
+    ) -> None:
         self._transport = transport
         self._store = store
         self._crossing = crossing
         self._clock = clock
+        self._counted = counted
         self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -52,6 +56,7 @@ class Quarantine:
         await self._crossing.run(self._store.keep, letters)
         for delivery, letter in zip(deliveries, letters, strict=True):
             delivery.ack()
+            self._counted.add()
             log.warning("a message was put away", letter_id=letter.letter_id, key=letter.key, reason=letter.reason)
 
 

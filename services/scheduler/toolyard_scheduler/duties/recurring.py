@@ -16,9 +16,12 @@ from toolyard.errors import TransportError
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
 from toolyard.store.schedules import Move, ScheduleRow
+from toolyard.telemetry import spans, tracing
 from toolyard.telemetry.logs import logger
+from toolyard.transport import topology
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
+from toolyard_scheduler import traced
 from toolyard_scheduler.clock_check import ClockCheck
 from toolyard_scheduler.firing import Tool, call_id, fire
 
@@ -140,7 +143,10 @@ class Recurring:
         """Publish these one after the other, so that a long catch-up is no flood; whether all are confirmed."""
         try:
             for message in messages:
-                await self._transport.publish(self._envelope.call(message))
+                sealed, call = self._envelope.call(message), message.call
+                span = spans.send_first(topology.CALLS, call.traceparent)
+                with tracing.lasting(traced.sending(span, call.call_id, sealed)):
+                    await self._transport.publish(sealed)
         except TransportError as error:
             self._resting[row.schedule_id] = self._clock.monotonic()
             log.warning("a schedule is fired later", schedule=row.spec.name, org=row.org, reason=str(error))

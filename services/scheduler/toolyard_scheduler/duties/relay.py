@@ -7,11 +7,12 @@ somebody follows. Nothing here is kept, and nothing that goes wrong here is in t
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from toolyard.clock import Clock
 from toolyard.contracts.calls import VERSION
-from toolyard.contracts.feed import FeedAsked, FeedItem, FeedPage
+from toolyard.contracts.feed import Cursor, FeedAsked, FeedItem, FeedPage
 from toolyard.errors import ToolyardError, TransportError
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
@@ -30,6 +31,9 @@ from toolyard_scheduler.told import Bell
 _SLICE: Final = 100
 #: Seconds between two looks at what nobody asks for any more.
 _SWEEP: Final = 5.0
+#: In the place of a gateway: this process itself, and the seconds that its pages may be late.
+_OWN: Final = ""
+_LATE: Final = 20.0
 log = logger("relay")
 
 
@@ -73,6 +77,8 @@ class Relay:
         self._made = offset
         self._bell = Bell()
         self._line: asyncio.Queue[Question] = asyncio.Queue()
+        self._own: dict[int, asyncio.Future[FeedPage]] = {}
+        self._numbers = count()
 
     # ---- what it hears ------------------------------------------------------------------------
     @property
@@ -104,6 +110,25 @@ class Relay:
             self._answer(question, Piece(self._bounds, None, tail.end))
         else:
             self._look_for(question)
+
+    async def page(self, org: str, cursor: Cursor, patience: float) -> FeedPage:
+        """What comes behind a place, for this process itself: what a gateway would be told.
+
+        Raises:
+            TimeoutError: nothing came; ask again.
+        """
+        number = next(self._numbers)
+        page: asyncio.Future[FeedPage] = asyncio.get_running_loop().create_future()
+        self._own[number] = page
+        asked = FeedAsked(
+            v=VERSION, gateway=_OWN, number=number, org=org, offset=cursor.offset, n=cursor.n, patience=patience
+        )
+        try:
+            self.ask(asked)
+            async with asyncio.timeout(patience + _LATE):
+                return await page
+        finally:
+            del self._own[number]
 
     # ---- its life -----------------------------------------------------------------------------
     async def run(self) -> None:
@@ -239,7 +264,10 @@ class Relay:
         )
         self._counts["feed_pages"] += 1
         self._counts["feed_items"] += len(piece.items)
-        self._transport.publish(self._envelope.feed_page(page, asked.gateway)).add_done_callback(_note)
+        if asked.gateway != _OWN:
+            self._transport.publish(self._envelope.feed_page(page, asked.gateway)).add_done_callback(_note)
+        elif (own := self._own.get(asked.number)) is not None and not own.done():
+            own.set_result(page)
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
-"""Drops ended calls and records of the embedded log once they are too old, piece by piece."""
+"""Drops ended calls, authorizations and records of the embedded log once they are too old, piece by piece."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from toolyard.clock import Clock
@@ -54,9 +55,10 @@ class Retention:
         while org is not None:
             dropped += await self._calls(org, self._clock.now() - self._kept)
             org = await self._crossing.run(self._store.next_org, org)
-        records = await self._records(self._clock.now() - self._log_kept)
-        if dropped or records:
-            log.info("what was too old is gone", calls=dropped, records=records)
+        asked = await self._pieces(self._store.drop_authorizations, self._clock.now() - self._kept)
+        records = await self._pieces(self._store.trim_log, self._clock.now() - self._log_kept)
+        if dropped or asked or records:
+            log.info("what was too old is gone", calls=dropped, authorizations=asked, records=records)
         return dropped
 
     async def _calls(self, org: str, before: float) -> int:
@@ -68,10 +70,10 @@ class Retention:
             dropped += piece.dropped
         return dropped
 
-    async def _records(self, before: float) -> int:
-        gone = dropped = await self._crossing.run(self._store.trim_log, before)
+    async def _pieces(self, drop: Callable[[float], int], before: float) -> int:
+        gone = dropped = await self._crossing.run(drop, before)
         while gone == PIECE:
             await asyncio.sleep(self._pause)
-            gone = await self._crossing.run(self._store.trim_log, before)
+            gone = await self._crossing.run(drop, before)
             dropped += gone
         return dropped

@@ -15,6 +15,7 @@ from toolyard.errors import TransportError
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger_rows import OpenCall
 from toolyard.store.open_calls import SqlOpenCalls
+from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import Transport
 from toolyard.transport.bundles import Bundles
@@ -125,7 +126,7 @@ class Verdicts:
 
     async def _go_on(self, call: OpenCall) -> None:
         if call.settled:
-            log.info("a call is ended by the ledger", call_id=call.call.call_id, code=call.doomed)
+            log.info("a call is ended by the ledger", **logs.of(call.call), code=call.doomed)
             done = await self._marks.tell(ended(call, self._clock.now()), call)
         elif not call.ending:
             done = await self._marks.begin(call, call.doomed or LAPSED)
@@ -141,7 +142,7 @@ async def _confirmed(published: Awaitable[None], call: OpenCall) -> bool:
     try:
         await published
     except TransportError as error:
-        log.warning("a call could not be ended yet", call_id=call.call.call_id, reason=str(error))
+        log.warning("a call could not be ended yet", **logs.of(call.call), reason=str(error))
         return False
     return True
 

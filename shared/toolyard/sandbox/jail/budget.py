@@ -33,6 +33,8 @@ class Budget:
         """
         if amount > self.whole:
             raise ValueError(f"a run with a memory limit of {amount} bytes; all runs together have {self.whole}")
+        if self.take_at_once(amount):
+            return
         waiting = _Waiting(amount, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._admit()
@@ -41,6 +43,14 @@ class Budget:
         except asyncio.CancelledError:
             self._leave(waiting)
             raise
+
+    def take_at_once(self, amount: int) -> bool:
+        """Takes a place if nobody has to wait for it; whether there was one."""
+        if self._queue or not self._places or amount > self._bytes:
+            return False
+        self._places -= 1
+        self._bytes -= amount
+        return True
 
     def give_back(self, amount: int) -> None:
         """Gives back a place with `amount` bytes."""

@@ -33,8 +33,10 @@ class Guest(Protocol):
     def warm(self) -> None:
         """Called once in each child, which is locked by then: do beforehand what would be done at each request."""
 
-    def serve(self, operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
-        """Called once, in a locked child: do what is asked, and return the answer."""
+    def serve(
+        self, operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None]
+    ) -> bytes:
+        """Called once, in a locked child: do what is asked, and return the answer; what it tells nobody answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _serve(birth: Birth, guest: Guest) -> None:
     rlimits.grant(birth.base, request.memory, request.cpu)
     wire.send(Kind.BEGUN)
     try:
-        body = guest.serve(request.operation, request.payload, _ask)
+        body = guest.serve(request.operation, request.payload, _ask, _tell)
         last = frames.frame(Kind.RESULT, body)
     except MemoryError:
         birth.reserve.clear()
@@ -121,6 +123,10 @@ def _serve(birth: Birth, guest: Guest) -> None:
 def _ask(question: bytes) -> bytes:
     wire.send(Kind.ASK, question)
     return wire.receive().body
+
+
+def _tell(word: bytes) -> None:
+    wire.send(Kind.TELL, word)
 
 
 def _reason(error: BaseException) -> bytes:

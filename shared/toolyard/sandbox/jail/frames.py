@@ -36,6 +36,8 @@ class Kind(IntEnum):
     """A `Request`."""
     ANSWER = 8
     """The answer to `ASK`."""
+    TELL = 9
+    """The guest says something that nobody answers."""
 
 
 class Frame(NamedTuple):

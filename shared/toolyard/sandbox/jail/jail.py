@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from toolyard.sandbox.jail.budget import Budget
 from toolyard.sandbox.jail.control import Died
-from toolyard.sandbox.jail.conversation import Answer, Channel, NotBegun, converse
+from toolyard.sandbox.jail.conversation import Answer, Channel, Ending, Hear, NotBegun, converse
 from toolyard.sandbox.jail.descriptors import provide
 from toolyard.sandbox.jail.forkserver import Child, NoPlace, ServerLost
 from toolyard.sandbox.jail.judging import judge
@@ -84,7 +85,15 @@ class Jail:
         provide(self._places)
         return await self._pool.start()
 
-    async def run(self, operation: str, payload: bytes, *, limits: Limits, answer: Answer | None = None) -> Verdict:
+    async def run(
+        self,
+        operation: str,
+        payload: bytes,
+        *,
+        limits: Limits,
+        answer: Answer | None = None,
+        hear: Hear | None = None,
+    ) -> Verdict:
         """Runs one request in a process of its own, as soon as there is place for it.
 
         Cancelling it kills the process at once.
@@ -94,12 +103,13 @@ class Jail:
             payload: what it gets for it.
             limits: what it may use.
             answer: answers the guest's requests to the worker; without it the guest may make none.
+            hear: is told what it says on its way; without it the guest may say nothing.
 
         Raises:
             ValueError: its memory limit is more than all runs together have.
             NoPlace: there was none for it in its time. ServerLost: there was no process for it; the guest saw nothing
                 of the request.
-            Exception: what `answer` raised, but for `Untrue`.
+            Exception: what `answer` or `hear` raised, but for `Untrue`.
         """
         asked = time.monotonic()
         await self._place(limits)
@@ -109,7 +119,9 @@ class Jail:
                 child, channel = await self._child(limits, asked)
                 left = limits.after(time.monotonic() - asked)
                 with contextlib.suppress(NotBegun):
-                    return await self._in_child(child, channel, operation, payload, left, answer)
+                    return await self._in_child(
+                        child, partial(converse, channel, operation, payload, left, answer, hear), left
+                    )
             raise ServerLost(f"{TRIES} processes of the sandbox died before they began")
         finally:
             self._give_back(child, limits.memory)
@@ -119,6 +131,8 @@ class Jail:
         await self._pool.stop()
 
     async def _place(self, limits: Limits) -> None:
+        if self._budget.take_at_once(limits.memory):
+            return
         try:
             async with asyncio.timeout(limits.total):
                 await self._budget.take(limits.memory)
@@ -130,6 +144,8 @@ class Jail:
     async def _child(self, limits: Limits, asked: float) -> tuple[Child, Channel]:
         """A child for a run that was asked for at this time, as long as it has any left."""
         left = math.inf if limits.total is None else limits.total - (time.monotonic() - asked)
+        if left > 0 and (at_hand := self._pool.at_hand()) is not None:
+            return at_hand
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(_LONGEST_WAIT, left)):
                 child, channel = await self._pool.take()
@@ -138,12 +154,10 @@ class Jail:
                 child.discard()
         raise ServerLost(f"no process of the sandbox was there for it within {time.monotonic() - asked:.1f} s")
 
-    async def _in_child(
-        self, child: Child, channel: Channel, operation: str, payload: bytes, limits: Limits, answer: Answer | None
-    ) -> Verdict:
+    async def _in_child(self, child: Child, talk: Callable[[], Awaitable[Ending]], limits: Limits) -> Verdict:
         born = child.cpu()
         try:
-            ending = await converse(channel, operation, payload, limits, answer)
+            ending = await talk()
             used = child.used()
         finally:
             child.discard()

@@ -27,7 +27,11 @@ class Level(StrEnum):
 
     def reaches(self, minimum: "Level") -> bool:
         """Whether this is at least as good."""
-        return _BEST_FIRST.index(self) <= _BEST_FIRST.index(minimum)
+        return self.short_of(minimum) == 0
+
+    def short_of(self, minimum: "Level") -> int:
+        """By how many levels this is worse."""
+        return max(0, _BEST_FIRST.index(self) - _BEST_FIRST.index(minimum))
 
 
 _BEST_FIRST: Final = tuple(Level)

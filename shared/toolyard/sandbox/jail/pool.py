@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from toolyard.errors import SettingsError
-from toolyard.sandbox.jail.conversation import Channel, readiness
+from toolyard.sandbox.jail.conversation import Channel, is_ready, readiness
 from toolyard.sandbox.jail.forkserver import Child, ForkServer, ServerLost
 from toolyard.sandbox.jail.levels import Isolation, Level, isolation, refusal
 
@@ -106,6 +106,21 @@ class Pool:
             most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             return f"this process has none of its {most} descriptors left for the sandbox: raise the limit (ulimit -n)"
         return "no process can be forked for the sandbox" if self._server.barren else ""
+
+    def at_hand(self) -> tuple[Child, Channel] | None:
+        """A child that waits, if it is known to be locked; whoever takes it discards it."""
+        if not self._ready:
+            return None
+        child = self._ready.popleft()
+        channel = Channel(child.channel)
+        try:
+            if is_ready(channel):
+                return child, channel
+        except BaseException:
+            child.discard()
+            raise
+        self._ready.appendleft(child)
+        return None
 
     async def take(self) -> tuple[Child, Channel]:
         """A child that is locked and waits; whoever takes it discards it.

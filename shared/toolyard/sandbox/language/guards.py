@@ -23,13 +23,11 @@ from types import (
 from typing import Final, ForwardRef
 
 from toolyard.sandbox.language import formatting
-from toolyard.sandbox.language.names import FORMATS, INSPECTING, MARK, METHODS, inspecting, is_own, own_name
+from toolyard.sandbox.language.methods import is_of_library, only_for
+from toolyard.sandbox.language.names import FORMATS, HIDDEN, INSPECTING, MARK, METHODS, inspecting, is_own, own_name
 
 #: Names that are looked at twice; the rest is read as it is.
-_SPECIAL: Final = INSPECTING | {"obj", "mro", "register"}
-
-#: What the library keeps in classes of tools, and makes objects past their `__init__` or decides what is one of them.
-_HIDDEN: Final = frozenset({"_new_member_", "_abc_impl"})
+_SPECIAL: Final = INSPECTING | {"evaluate", "obj", "mro", "register"}
 
 #: Named tuples have these, and authors use them.
 _NAMED_TUPLE: Final = frozenset({"_asdict", "_replace", "_fields", "_make", "_field_defaults"})
@@ -55,7 +53,9 @@ def _read_special(owner: object, name: str) -> object:
         return type_of(owner)
     if name == "__name__":
         return _name_of(owner)
-    if name in METHODS or (name in _SPECIAL and _is_harmless(owner, name)):
+    if name in METHODS:
+        return _read_method(owner, name)
+    if name in _SPECIAL and _is_harmless(owner, name):
         return _judged(getattr(owner, name))
     if name == "register":
         raise AttributeError("register of an abstract class is not available: inherit from the class")
@@ -66,14 +66,25 @@ def _read_special(owner: object, name: str) -> object:
     return _read_private(owner, name)
 
 
+def _read_method(owner: object, name: str) -> object:
+    value = _judged(getattr(owner, name))
+    if not is_of_library(value):
+        return value
+    if isinstance(kind := owner.__self_class__ if type(owner) is super else owner, type):  # type: ignore[attr-defined]
+        return only_for(kind, value)  # type: ignore[arg-type]
+    raise AttributeError(own_name(name))  # a cache of a class has a copy of its names
+
+
 def _is_harmless(owner: object, name: str) -> bool:
-    if name == "obj":
-        return not isinstance(owner, AttributeError)
+    if isinstance(owner, ForwardRef) or hasattr(owner, "__origin__"):  # an alias of typing reads it for another
+        return False
+    if name == "obj":  # of an error it is what failed
+        return not (isinstance(owner, AttributeError) or type(owner) is super)
     if name == "register":
         # Of an abstract class it makes anything an instance of it; names that come by an alias are the same method.
         method = getattr(owner, name)
         return not (isinstance(method, MethodType) and method.__func__ is ABCMeta.register)
-    return name == "mro" and may_change(owner) and _is_of_tool(owner, name)
+    return name == "evaluate" or (name == "mro" and may_change(owner) and _is_of_tool(owner, name))
 
 
 def _name_of(owner: object) -> str:
@@ -85,7 +96,7 @@ def _name_of(owner: object) -> str:
 
 def _read_private(owner: object, name: str) -> object:
     """`_name`: a tool's own, and what named tuples have; never the private parts of a library."""
-    if name not in _HIDDEN and _is_of_tool(owner, name):
+    if name not in HIDDEN and _is_of_tool(owner, name):
         return _judged(getattr(owner, name))
     if name in _NAMED_TUPLE and (isinstance(owner, tuple) or (isinstance(owner, type) and issubclass(owner, tuple))):
         return _judged(getattr(owner, name))

@@ -15,6 +15,7 @@ from toolyard.sandbox.language.facades.web import Asking
 from toolyard.sandbox.language.failures import failure_of, shortened
 from toolyard.sandbox.language.preloading import ORDINARY, SAMPLE, load
 from toolyard.sandbox.language.printing import Printer
+from toolyard.sandbox.language.progress import Steps
 from toolyard.sandbox.language.redacting import Redactor
 from toolyard.sandbox.language.running import Given, run
 from toolyard.sandbox.language.values import NotJSON, TooLarge, as_json
@@ -62,10 +63,11 @@ def preload() -> None:
     """Import and read everything that could be wanted later, and serve a sample: what is done first takes longest."""
     load()
     _RESERVE.append(bytes(_RESERVED))
-    for _ in range(_SAMPLES):
+    for number in range(_SAMPLES):
         for source in (SAMPLE, ORDINARY):
-            _WARMING[:] = [_payload(source)]
+            _WARMING[:] = [_payload(source, number)]
             warm()
+    _WARMING[:] = [_payload(ORDINARY, _SAMPLES)]
 
 
 def warm() -> None:
@@ -73,9 +75,11 @@ def warm() -> None:
     serve("run", _WARMING[0], _refuse)
 
 
-def _payload(source: str) -> bytes:
+def _payload(source: str, number: int) -> bytes:
+    """A sample, with a pattern of its own: Python remembers those that it has read."""
     checked = json.loads(serve("check", msgspec.json.encode(_Check(source)), _refuse))
-    header = msgspec.json.encode(_Run(parameters={"text": "One tool, 2 words."}))
+    parameters = {"text": "One tool, 2 words.", "pattern": f"[a-z]+|[0-9]{{1,{number + 1}}}"}
+    header = msgspec.json.encode(_Run(parameters=parameters))
     return len(header).to_bytes(_LENGTH) + header + base64.b64decode(checked["code"])
 
 
@@ -83,13 +87,20 @@ def _refuse(question: bytes) -> bytes:
     raise NotImplementedError
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def _unheard(word: bytes) -> None:
+    """Nobody listens."""
+
+
+def serve(
+    operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None] = _unheard
+) -> bytes:
     """Do one thing and answer.
 
     Args:
         operation: `check` or `run`.
         payload: JSON; for `run` the length of its JSON in 4 bytes, the JSON, and the code.
         ask: sends one request to the worker and waits for its answer.
+        tell: sends it a word that it does not answer.
 
     Raises:
         ValueError: an operation that there is not.
@@ -97,7 +108,7 @@ def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> byte
     if operation == "check":
         return _check(payload)
     if operation == "run":
-        return _run(payload, ask)
+        return _run(payload, ask, tell)
     raise ValueError(f"no such operation: {operation}")
 
 
@@ -112,7 +123,7 @@ def _check(payload: bytes) -> bytes:
     return _bytes({"problems": problems, "code": code})
 
 
-def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def _run(payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None]) -> bytes:
     end = _LENGTH + int.from_bytes(payload[:_LENGTH])
     # Python's own reader: it keeps numbers of any size as they are.
     asked = msgspec.convert(json.loads(payload[_LENGTH:end]), _Run)
@@ -120,8 +131,10 @@ def _run(payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
     limits = asked.limits
     redactor = Redactor(asked.environment)
     printer, asking = Printer(limits.prints, redactor), Asking(ask, limits.requests, limits.question)
+    steps = Steps(tell, redactor)
     try:
-        told = _told(lambda: run(payload[end:], given, printer, asking), redactor, limits.output)
+        told = _told(lambda: run(payload[end:], given, printer, asking, steps), redactor, limits.output)
+        steps.flush()
     except MemoryError:
         _RESERVE.clear()
         told = _error("resource_exhausted", "the tool needed more memory than it may have")

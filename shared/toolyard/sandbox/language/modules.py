@@ -24,11 +24,14 @@ _INSTEAD: Final[dict[str, str]] = {
     "traceback": "the line of an error is reported by itself: raise it, or print str(error)",
     **dict.fromkeys(words("dill marshal pickle shelve yaml"), "use json"),
     **dict.fromkeys(words("numpy pandas scipy"), "use statistics, math, itertools and csv"),
-    **dict.fromkeys(words("dateutil pytz arrow"), "use datetime and zoneinfo"),
-    **dict.fromkeys(words("bs4 lxml xml"), "use re, and html.unescape"),
+    **dict.fromkeys(words("dateparser dateutil pytz arrow"), "use datetime and zoneinfo"),
+    **dict.fromkeys(words("bs4 feedparser html.parser lxml xml xmltodict"), "use re, and html.unescape"),
+    **dict.fromkeys(words("anthropic boto3 openai"), "send what it would send with requests"),
     **dict.fromkeys(words("bz2 gzip lzma zlib"), "the answers of requests come unpacked"),
     **dict.fromkeys(words("requests.adapters urllib3.util"), "write a loop that tries again, with time.sleep"),
     "fnmatch": "use re",
+    "struct": "use int.from_bytes and int.to_bytes",
+    "warnings": "use print: what it prints is kept with the call",
     "locale": "use format specifications, such as f'{x:,.2f}'",
     "pprint": "use print(json.dumps(x, indent=2))",
 }
@@ -39,6 +42,10 @@ _NAMED: Final = frozenset({"requests"})
 _MEMBERS: Final[dict[tuple[str, str], str]] = {
     ("json", "JSONEncoder"): "use json.dumps(value, default=str)",
     ("string", "Formatter"): "use str.format or an f-string",
+    **{
+        ("datetime", method): f"it is a method of the class: use datetime.datetime.{method}, or import that class"
+        for method in words("combine fromisoformat fromtimestamp now strftime strptime today utcnow")
+    },
     ("functools", "update_wrapper"): "use functools.wraps",
     ("functools", "singledispatch"): "use isinstance, or match",
     ("typing", "get_type_hints"): "use dataclasses.fields",

@@ -3,6 +3,7 @@
 Read by the policy (before a tool runs) and by the guards (while it runs), so that both say the same.
 """
 
+import unicodedata
 from typing import Final
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
@@ -49,6 +50,9 @@ METHODS: Final = frozenset(
 
 #: Attributes that lead to frames and code, wherever they stand.
 INSPECTING: Final = frozenset(INSPECT_ATTRIBUTES)
+
+#: What the library keeps in classes of tools, and makes objects past their `__init__` or decides what is one of them.
+HIDDEN: Final = frozenset({"_new_member_", "_abc_impl"})
 
 #: The methods of text that follow attributes which the text names.
 FORMATS: Final = frozenset({"format", "format_map"})
@@ -117,10 +121,11 @@ def check_attribute(name: object) -> None:
     """
     if type(name) is not str:  # a subclass could answer otherwise than the name of the attribute is
         raise TypeError("the name of an attribute must be a string")
-    if is_own(name):
-        raise AttributeError(own_name(name))
-    if name in INSPECTING:
-        raise AttributeError(inspecting(name))
+    plain = unicodedata.normalize("NFKC", name)  # as Python reads it, where it makes source of it
+    if is_own(plain) or plain in HIDDEN:
+        raise AttributeError(own_name(plain))
+    if plain in INSPECTING:
+        raise AttributeError(inspecting(plain))
 
 
 def inspecting(name: str) -> str:

@@ -38,14 +38,18 @@ def execute_tool(parameters, context):
 #: A tool that does a little of what most tools do. Each child runs it before its request comes: the memory that this
 #: writes to is the child's own then, and no longer has to be copied while somebody waits.
 ORDINARY: Final = """
-import datetime, json, re
+import collections, datetime, json, math, re
 
 def execute_tool(parameters, context):
-    seen = {}
-    for word in re.findall("[a-z]+|[0-9]+", parameters["text"].lower()):
-        seen[word] = seen.get(word, 0)
+    seen = collections.Counter()
+    for word in re.findall(parameters["pattern"], parameters["text"].lower()):
         seen[word] += 1
-    text = json.dumps({"words": sorted(seen.items()), "share": round(len(seen) / 7, 2)})
+    try:
+        share = math.floor(100 * len(seen) / (len(seen) - 4)) / 100
+    except ZeroDivisionError:
+        share = None
+    words = [{"word": word, "times": times} for word, times in seen.most_common(3)]
+    text = json.dumps({"words": sorted(words, key=lambda each: each["word"]), "share": share})
     at = datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC) + datetime.timedelta(days=1)
     print(f"{at.isoformat()}: {len(text)} letters")
     return {"success": True, "message": ", ".join(seen), "data": json.loads(text)}

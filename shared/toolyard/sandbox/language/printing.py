@@ -25,6 +25,10 @@ class Printer:
         self._kept: list[bytes] = []
         self._full = False
 
+    def __deepcopy__(self, memo: object) -> "Printer":
+        # What a copy of a logger prints is kept, too.
+        return self
+
     def write(self, *values: object, sep: str | None = None, end: str | None = None) -> None:
         """Print values with what stands between them and after them."""
         self.keep(_text(values, sep, end))

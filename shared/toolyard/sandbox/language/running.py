@@ -11,6 +11,7 @@ from toolyard.sandbox.language.classes import Maker, parent
 from toolyard.sandbox.language.facades.web import Asking
 from toolyard.sandbox.language.findings import ENTRY
 from toolyard.sandbox.language.printing import Printer, print_into
+from toolyard.sandbox.language.progress import Steps, progress_of
 from toolyard.sandbox.language.vocabulary import VOCABULARY
 
 
@@ -31,7 +32,7 @@ class Given:
     allowed_imports: Collection[str] | None
 
 
-def run(code: bytes, given: Given, printer: Printer, asking: Asking) -> object:
+def run(code: bytes, given: Given, printer: Printer, asking: Asking, steps: Steps) -> object:
     """Run the code of a tool, call its `execute_tool` and return what that returns.
 
     Raises:
@@ -41,6 +42,7 @@ def run(code: bytes, given: Given, printer: Printer, asking: Asking) -> object:
     if not isinstance(program, CodeType):
         raise TypeError("no code of a tool")
     scope = _scope(given, printer, asking)
+    VOCABULARY["progress"] = progress_of(steps)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(program, scope)  # noqa: S102 - what this package is for

@@ -34,7 +34,8 @@ def _import_for_c(
         raise ImportError(f"{name} cannot be imported here")
 
 
-#: Every built-in but `print`, which each run puts here: a copy would touch a hundred objects in memory that is shared.
+#: Every built-in but `print` and `progress`, which each run puts here: a copy would touch a hundred objects in memory
+#: that is shared.
 VOCABULARY: Final[dict[str, object]] = {
     **{name: getattr(builtins, name) for name in _AS_THEY_ARE},
     **_EXCEPTIONS,
@@ -49,7 +50,7 @@ VOCABULARY: Final[dict[str, object]] = {
 }
 
 #: The names that an author may use without defining them.
-KNOWN: Final = frozenset(name for name in VOCABULARY if not name.startswith("_")) | {"print", "__name__"}
+KNOWN: Final = frozenset(name for name in VOCABULARY if not name.startswith("_")) | {"print", "progress", "__name__"}
 
 guards.give_out(*(kind for kind in VOCABULARY.values() if type(kind) is type))
 may_inherit(object, str, bytes, int, float, dict, list, tuple, set, frozenset)

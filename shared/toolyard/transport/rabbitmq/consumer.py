@@ -234,4 +234,5 @@ def _delivery(queue: str, parcel: Parcel, settlement: Settlement) -> Delivery:
         parcel.reply_to,
         parcel.user_id,
         headers.death(),
+        headers.dropped,
     )

@@ -5,7 +5,7 @@ Used by `RabbitTransport` on the consuming connection, which no alarm stops. Wha
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from pika.adapters.asyncio_connection import AsyncioConnection
@@ -14,23 +14,18 @@ from toolyard.transport import topology
 from toolyard.transport.rabbitmq.channel import Channel
 from toolyard.transport.rabbitmq.errors import Mismatch, Missing
 
-#: Everything that is shared, in the order of declaration.
-ALL = (*topology.EXCHANGES, *(queue.name for queue in topology.QUEUES))
 
-
-async def declare_topology(channel: Channel, names: Iterable[str] = ALL) -> None:
-    """Declare what the topology says about these names; what is there already stays as it is.
+async def declare_topology(channel: Channel, queues: Sequence[topology.Queue], without: Container[str] = ()) -> None:
+    """Declare the exchanges and these queues, in this order, without some; what is there already stays as it is.
 
     Raises:
         SettingsError: something is there with other arguments, or this user may not.
     """
-    wanted = frozenset(names)
     for exchange in topology.EXCHANGES:
-        if exchange in wanted:
-            doing = f"declaring the topic exchange {exchange}"
-            await channel.ask(doing, channel.raw.exchange_declare, exchange, exchange_type="topic", durable=True)
-    for queue in topology.QUEUES:
-        if queue.name in wanted:
+        doing = f"declaring the topic exchange {exchange}"
+        await channel.ask(doing, channel.raw.exchange_declare, exchange, exchange_type="topic", durable=True)
+    for queue in queues:
+        if queue.name not in without:
             await _declare_queue(channel, queue)
 
 

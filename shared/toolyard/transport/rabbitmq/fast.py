@@ -163,12 +163,12 @@ class FastLane(PlainLane):
         self._connection = connection
         self._number: int = channel.channel_number
         self._frame_max: int = connection.params.frame_max
-        self._methods: dict[tuple[str, str], bytes] = {}
+        self._methods: dict[tuple[str, str, bool], bytes] = {}
         channel.add_on_close_callback(lambda *_: connection.forget(self._number))
 
     def publish(self, message: Message) -> None:
         """See `Lane`."""
-        route = (message.exchange, message.key)
+        route = (message.exchange, message.key, message.mandatory)
         method = self._methods.get(route)
         if method is None:
             if len(self._methods) >= _METHODS_KEPT:

@@ -4,7 +4,7 @@ Made by the lanes. What the broker adds (delivery count, deaths, offsets) is tol
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pika import data
@@ -16,10 +16,11 @@ from toolyard.transport.rabbitmq import wire
 _COUNT = "x-delivery-count"
 _OFFSET = "x-stream-offset"
 _DEATH = "x-death"
+_FIRST_DEATH = "x-first-death-exchange"
 _DEATH_BYTES = _DEATH.encode()
 #: What the broker adds to a message's headers.
 STAMPS = frozenset(
-    (_COUNT, _OFFSET, _DEATH, "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason"),
+    (_COUNT, _OFFSET, _DEATH, _FIRST_DEATH, "x-first-death-queue", "x-first-death-reason"),
 )
 
 
@@ -33,12 +34,13 @@ class Headers(Mapping[str, Header]):
         raw: the table as it came, with its length before it; empty when there was none.
     """
 
-    __slots__ = ("_published", "_raw", "_stamps")
+    __slots__ = ("_dropped", "_published", "_raw", "_stamps")
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._published: dict[str, Header] | None = None
         self._stamps: dict[str, Header] = {}
+        self._dropped: Sequence[str] = ()
 
     def __getitem__(self, name: str) -> Header:
         return self._look()[name]
@@ -56,6 +58,11 @@ class Headers(Mapping[str, Header]):
     def __repr__(self) -> str:
         return f"Headers({self._look()!r})"
 
+    def dropped(self) -> Sequence[str]:
+        """The names of those whose values are of other types than `Header`, or no UTF-8."""
+        self._look()
+        return [name for name in self._dropped if name not in STAMPS]
+
     def delivery_count(self) -> int:
         """How often a redelivered message was delivered before; queues that do not count say 1."""
         return int(self._stamp(_COUNT, 1))
@@ -63,6 +70,11 @@ class Headers(Mapping[str, Header]):
     def offset(self) -> int:
         """Where the log has it."""
         return int(self._stamp(_OFFSET, 0))
+
+    def died(self) -> bool:
+        """Whether it died in some queue, however that is told."""
+        self._look()
+        return _FIRST_DEATH in self._stamps or self.death() is not None
 
     def death(self) -> Death | None:
         """Its last death, or None when it never came to the dead letters."""
@@ -85,15 +97,15 @@ class Headers(Mapping[str, Header]):
 
     def _look(self) -> dict[str, Header]:
         if self._published is None:
-            scalars = _readable(self._raw)
+            scalars, self._dropped = _readable(self._raw)
             self._stamps = {stamp: scalars.pop(stamp) for stamp in STAMPS if stamp in scalars}
             self._published = scalars
         return self._published
 
 
-def _readable(raw: bytes) -> dict[str, Header]:
-    """The headers, or none where they cannot be read: the message is then an unsigned one."""
+def _readable(raw: bytes) -> tuple[dict[str, Header], Sequence[str]]:
+    """The headers and what was dropped, or none where they cannot be read: the message is then an unsigned one."""
     try:
         return wire.decode_scalars(raw)
     except _UNREADABLE:
-        return {}
+        return {}, ()

@@ -37,6 +37,8 @@ class Parcel(NamedTuple):
 OnParcel = Callable[[Parcel], None]
 #: Called with the delivery tag, whether all tags up to it are meant, and whether the broker refused.
 OnConfirm = Callable[[int, bool, bool], None]
+#: Called with the id of a message.
+OnReturn = Callable[[str], None]
 
 
 class Lane(Protocol):
@@ -54,6 +56,9 @@ class Lane(Protocol):
     def confirms(self, on_confirm: OnConfirm) -> Callable[..., None]:
         """The request that puts the channel into confirm mode, for `Channel.ask`."""
 
+    def returns(self, on_return: OnReturn) -> None:
+        """Have mandatory messages told that no queue takes; each is confirmed after that."""
+
     def consumer(self, on_parcel: OnParcel) -> Callable[..., None]:
         """The request that starts a consumer, for `Channel.ask`."""
 
@@ -69,7 +74,9 @@ class PlainLane:
 
     def publish(self, message: Message) -> None:
         """See `Lane`."""
-        self._channel.basic_publish(message.exchange, message.key, message.body, _Encoded(message))
+        self._channel.basic_publish(
+            message.exchange, message.key, message.body, _Encoded(message), mandatory=message.mandatory
+        )
 
     def ack(self, tag: int, *, multiple: bool) -> None:
         """See `Lane`."""
@@ -90,6 +97,12 @@ class PlainLane:
             self._channel.confirm_delivery(confirmed, callback=callback)
 
         return request
+
+    def returns(self, on_return: OnReturn) -> None:
+        """See `Lane`."""
+        self._channel.add_on_return_callback(
+            lambda _channel, _method, properties, _body: on_return(properties.message_id)
+        )
 
     def consumer(self, on_parcel: OnParcel) -> Callable[..., None]:
         """See `Lane`."""

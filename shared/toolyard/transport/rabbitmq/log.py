@@ -92,5 +92,12 @@ class StreamReader:
 def _record(parcel: Parcel) -> Record:
     headers = parcel.headers
     return Record(
-        headers.offset(), parcel.exchange, parcel.key, parcel.body, parcel.message_id, headers, parcel.expiration
+        headers.offset(),
+        parcel.exchange,
+        parcel.key,
+        parcel.body,
+        parcel.message_id,
+        headers,
+        parcel.expiration,
+        headers.died(),
     )

@@ -25,7 +25,14 @@ Pair = tuple[type[AsyncioConnection], Callable[[Any], Lane]]
 _WITHIN = 2.0
 _GREETING = b"AMQP\x00\x00\x09\x01"
 _HEADERS: dict[str, Any] = {"text": "ü" * 40, "number": 2**40, "small": -7, "yes": True, "no": False}
-_SAMPLE = Message("exchange", "a.b", b"body" * 50, "id-1", _HEADERS, expiration="9", kind="kind", correlation_id="c")
+_SAMPLE = Message(
+    *("exchange", "a.b", b"body" * 50, "id-1", _HEADERS),
+    expiration="9",
+    kind="kind",
+    correlation_id="c",
+    content_type="text/plain",
+    mandatory=True,
+)
 _proved: dict[type[AsyncioConnection], bool] = {}
 
 
@@ -80,11 +87,12 @@ async def _prove() -> None:
 
 
 async def _prove_writing(connection: FastConnection, peer: socket.socket) -> None:
-    connection.write([wire.publish_method(1, _SAMPLE.exchange, _SAMPLE.key), *wire.content(1, _SAMPLE, 131072)])
+    method = wire.publish_method(1, _SAMPLE.exchange, _SAMPLE.key, _SAMPLE.mandatory)
+    connection.write([method, *wire.content(1, _SAMPLE, 131072)])
     connection.write([wire.settle(1, wire.ACK, 7, 1), wire.settle(1, wire.REJECT, 8, 0)])
     connection._send_frame(frame.Heartbeat())
     sent = [
-        frame.Method(1, spec.Basic.Publish(exchange=_SAMPLE.exchange, routing_key=_SAMPLE.key)),
+        frame.Method(1, spec.Basic.Publish(exchange=_SAMPLE.exchange, routing_key=_SAMPLE.key, mandatory=True)),
         *_content(),
         frame.Method(1, spec.Basic.Ack(7, multiple=True)),
         frame.Method(1, spec.Basic.Reject(8, requeue=False)),
@@ -113,6 +121,7 @@ async def _prove_reading(connection: FastConnection, peer: socket.socket) -> Non
 
 def _content() -> list[Any]:
     properties = BasicProperties(
+        content_type=_SAMPLE.content_type,
         headers=dict(_HEADERS),
         delivery_mode=2,
         correlation_id=_SAMPLE.correlation_id,

@@ -9,7 +9,15 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
-from toolyard.errors import ToolyardError, TransportError, Unavailable, Unconfirmed
+from toolyard.errors import (
+    NotTaken,
+    Overdue,
+    ToolyardError,
+    TransportError,
+    Unavailable,
+    Unconfirmed,
+    Unroutable,
+)
 from toolyard.transport.base import Message
 from toolyard.transport.rabbitmq.errors import ENCODING_ERRORS, unsendable
 from toolyard.transport.rabbitmq.lane import Lane
@@ -39,6 +47,8 @@ class Publisher:
         self._tag = 0
         #: By delivery tag, so in the order of publishing: future, and when its time is over.
         self._pending: dict[int, tuple[Confirmed, float]] = {}
+        #: By message id, those that come back where no queue takes them.
+        self._mandatory: dict[str, Confirmed] = {}
         self._waiting: deque[tuple[Message, Confirmed, float]] = deque()
         self._grace_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +104,12 @@ class Publisher:
         for each in list(itertools.takewhile(lambda pending: pending <= tag, self._pending)):
             _end(self._pending.pop(each)[0], refused)
 
+    def returned(self, message_id: str) -> None:
+        """No queue takes this message; its confirm is on the way."""
+        future = self._mandatory.get(message_id)
+        if future is not None:
+            _fail(future, Unroutable("there is no such queue at the broker"))
+
     async def drain(self, within: float) -> None:
         """Wait until all that was handed over is confirmed or has failed, at most this long."""
         open_ = [future for future, _ in self._pending.values()] + [future for _, future, _ in self._waiting]
@@ -116,6 +132,9 @@ class Publisher:
         except ENCODING_ERRORS as error:
             future.set_exception(unsendable(error))
             return
+        if message.mandatory:
+            self._mandatory[message.message_id] = future
+            future.add_done_callback(lambda _: self._mandatory.pop(message.message_id, None))
         self._tag += 1
         self._pending[self._tag] = (future, self._loop.time() + self._patience)
         if self._timer is None:
@@ -152,7 +171,7 @@ class Publisher:
                 break
             late.append(tag)
         for tag in late:
-            _fail(self._pending.pop(tag)[0], Unconfirmed("sent, but the broker did not confirm it in time"))
+            _fail(self._pending.pop(tag)[0], Overdue("sent, but the broker did not confirm it in time"))
         self._timer = None
         if self._pending or self._waiting:
             self._look_later()
@@ -164,7 +183,7 @@ class Publisher:
 
 def _end(future: Confirmed, refused: bool) -> None:
     if refused:
-        _fail(future, Unconfirmed("the broker refused the message, or one of its queues did"))
+        _fail(future, NotTaken("the broker refused the message, or one of its queues did"))
     elif not future.done():
         future.set_result(None)
 

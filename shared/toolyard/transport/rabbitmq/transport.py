@@ -17,7 +17,7 @@ from toolyard.transport import topology
 from toolyard.transport.base import Health, LogReader, Message, OnDelivery, Run, Subscription
 from toolyard.transport.rabbitmq.channel import Channel
 from toolyard.transport.rabbitmq.consumer import Consumer
-from toolyard.transport.rabbitmq.declare import ALL, Lookout, declare_own, declare_topology
+from toolyard.transport.rabbitmq.declare import Lookout, declare_own, declare_topology
 from toolyard.transport.rabbitmq.errors import Missing
 from toolyard.transport.rabbitmq.lane import Lane
 from toolyard.transport.rabbitmq.link import Link, parameters
@@ -46,6 +46,7 @@ class RabbitTransport:
         declare: declare the topology and mend what is missing of it (except the log, whose loss must be seen), or only
             look whether it is there.
         watch: pools whose queues must be there, as the log must, before a call is published.
+        beside: queues that are declared, or looked for, beside the shared ones.
         publish_timeout: seconds within which every publish ends.
         fast: False keeps to pika's public interface.
     """
@@ -57,13 +58,17 @@ class RabbitTransport:
         name: str,
         declare: bool,
         watch: Sequence[str] = (),
+        beside: Sequence[topology.Queue] = (),
         publish_timeout: float = 2.0,
         fast: bool = True,
     ) -> None:
         self._consume_parameters = parameters(url, f"{name} consume")
         self._publish_parameters = parameters(url, f"{name} publish")
         self._declares = declare
-        self._watched = (*topology.EXCHANGES, topology.LOG, *(topology.pool_queue(pool) for pool in watch))
+        own = tuple(queue.name for queue in beside)
+        self._queues = (*topology.QUEUES, *(queue for queue in beside if queue not in topology.QUEUES))
+        self._watched = (*topology.EXCHANGES, topology.LOG, *(topology.pool_queue(pool) for pool in watch), *own)
+        self._needed = {*self._watched, *(queue.name for queue in self._queues if queue.needed)}
         self._publish_timeout = publish_timeout
         self._fast = fast
         self._log = logger("transport")
@@ -159,7 +164,7 @@ class RabbitTransport:
         await self._stop_watching()
         self._lookout, self._backlogs = Lookout(connection), Lookout(connection)
         declared = self._declares and await self._declare(connection)
-        await self._look(self._watched if declared else ALL)
+        await self._look(self._watched if declared else self._needed)
         await self._declare_own(connection)
         self._watching = asyncio.create_task(self._watch(connection))
 
@@ -167,7 +172,7 @@ class RabbitTransport:
         """Declare all; False when something is there and does not serve, which must not keep the rest from working."""
         channel = await Channel.open(connection)
         try:
-            await declare_topology(channel)
+            await declare_topology(channel, self._queues)
         except Missing as error:  # a queue whose data are on a node that is down
             self._log.warning("cannot declare the topology", reason=str(error))
             return False
@@ -183,6 +188,7 @@ class RabbitTransport:
         await self._look(self._watched)  # what is there may have changed with the broker
         channel = await Channel.open(connection)
         lane = self._lane(channel)
+        lane.returns(self._publisher.returned)
         await channel.ask("asking for confirms", lane.confirms(self._publisher.confirm))
 
         def closed(reason: ToolyardError) -> None:
@@ -245,7 +251,7 @@ class RabbitTransport:
         lost_log = missing & {topology.LOG}
         try:
             channel = await Channel.open(self._lookout.connection)
-            await declare_topology(channel, frozenset(ALL) - lost_log)
+            await declare_topology(channel, self._queues, without=lost_log)
             await channel.close()
         except ToolyardError as error:
             self._log.warning("cannot declare what is missing", names=sorted(missing), reason=str(error))

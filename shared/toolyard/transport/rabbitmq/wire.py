@@ -64,9 +64,9 @@ _string_names = _Names()
 
 
 # ---- writing ------------------------------------------------------------------------------------
-def publish_method(channel: int, exchange: str, key: str) -> bytes:
-    """The method frame of a publish, not mandatory."""
-    arguments = _short(exchange) + _short(key) + b"\x00"
+def publish_method(channel: int, exchange: str, key: str, mandatory: bool = False) -> bytes:
+    """The method frame of a publish."""
+    arguments = _short(exchange) + _short(key) + (b"\x01" if mandatory else b"\x00")
     return _PUBLISH.pack(METHOD, channel, 6 + len(arguments), PUBLISH, 0) + arguments + END
 
 
@@ -100,6 +100,9 @@ def encode_properties(message: Message) -> tuple[int, bytes]:
     table = encode_table(message.headers)
     flags = _ORDINARY
     parts = [U32.pack(len(table)), table, b"\x02" if message.persistent else b"\x01"]
+    if message.content_type:
+        flags |= _CONTENT_TYPE
+        parts.insert(0, _short(message.content_type))
     if message.correlation_id:
         flags |= _CORRELATION_ID
         parts.append(_short(message.correlation_id))
@@ -212,16 +215,17 @@ _NUMBERS = {
 }
 #: Sizes of values that are no `Header`; None: four bytes say how long it is.
 _OTHERS = {ord("V"): 0, ord("T"): 8, ord("D"): 5, ord("F"): None, ord("A"): None, ord("x"): None}
-_STRING, _TRUTH = ord("S"), ord("t")
+_STRING, _TRUTH, _NOTHING = ord("S"), ord("t"), ord("V")
 
 
-def decode_scalars(table: bytes) -> dict[str, Header]:
-    """The headers of a table (with its length before it) that are of the types of `Header`; the others are left out.
+def decode_scalars(table: bytes) -> tuple[dict[str, Header], list[str]]:
+    """The headers of a table (with its length before it) that are of the types of `Header`, and the names of others.
 
     Raises:
         ValueError: it is no AMQP table.
     """
     headers: dict[str, Header] = {}
+    others: list[str] = []
     place, end = 4, len(table)
     while place < end:
         after = place + 1 + table[place]
@@ -236,7 +240,9 @@ def decode_scalars(table: bytes) -> dict[str, Header]:
             value, place = _decode_other(kind, table, place)
         if value is not None:
             headers[name.decode("utf-8", "replace")] = value
-    return headers
+        elif kind != _NOTHING:
+            others.append(name.decode("utf-8", "replace"))
+    return headers, others
 
 
 def _text(encoded: bytes) -> str | None:

@@ -166,6 +166,15 @@ def test_what_the_worker_assumes_for_another_org_it_assumes_in_that_orgs_name(
     assert (made.external_id, made.session) == (external_id, "toolyard-acme")
 
 
+def test_the_first_org_cannot_say_that_it_is_another_one():
+    """What it assumes is sent as its author wrote it, and must not be what only another org's tools are given."""
+    named = {"role": ROLE, "external_id": "toolyard:acme:ab"}
+    with pytest.raises(NotItsOwn, match="'toolyard:' is that of another org"):
+        account(credentials=named)
+
+    assert account(credentials=KEYS | named).external_id == "toolyard:acme:ab"  # the keys are its own
+
+
 def test_the_name_of_a_session_is_no_longer_than_it_may_be():
     assert account(org="a" * 63, credentials={"role": ROLE}).session == f"toolyard-{'a' * 55}"
 

@@ -163,7 +163,8 @@ def test_an_older_form_of_a_timeout_is_known_too(payload: bytes, said: str):
         (b"{}", f"{FUNCTION} failed, and says nothing of it"),
         (b"[]", "[]"),
         (b"just a text", "just a text"),
-        (b'{"errorMessage": {"a": 1}, "errorType": 7}', f"{FUNCTION} failed, and says nothing of it"),
+        (b'{"errorMessage": {"a": 1}, "errorType": 7}', '{"errorMessage": {"a": 1}, "errorType": 7}'),
+        (b'{"message": "out of stock"}', '{"message": "out of stock"}'),
         (b'{"errorMessage": "a\\u0000b"}', "a\ufffdb"),
         (b'{"errorType": "E"}', "E"),
         (b"[" * 5_000, "[" * 2_000),
@@ -180,6 +181,15 @@ def test_a_long_word_or_text_of_a_failure_is_cut():
     finished = answered(failing("E" * 500, "x" * 5_000), SENT)
 
     assert message(finished) == f"{'E' * 128}: {'x' * 2_000}"
+
+
+def test_the_word_at_the_end_of_a_stream_is_cut_and_has_no_secret_in_it():
+    about = Invoked(STREAMED.binding, left=True, redactor=Redactor({"TOKEN": "t0ken-of-many-letters"}))
+    finished = answered(Answer(b"", error="t0ken-of-many-letters" + "x" * 5_000, details="{}"), about)
+
+    assert finished.error is not None
+    assert finished.error.details is not None
+    assert finished.error.details["function_error"] == "[redacted:TOKEN]" + "x" * 112
 
 
 def test_a_secret_is_taken_out_before_a_text_is_cut():

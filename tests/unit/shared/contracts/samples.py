@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw, structs
 
-from toolyard.contracts import codec, control, events, feed, secrets, tools
-from toolyard.contracts.calls import Call, CallMessage, Report, Result, error_info
+from toolyard.contracts import codec, consents, control, events, feed, requests, secrets, tools
+from toolyard.contracts.calls import Authorization, Call, CallMessage, Report, Result, error_info
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "v1"
 
@@ -32,6 +32,12 @@ HTTP_FULL = tools.HttpBinding(
     authentication=tools.Authentication(type="api_key", secret="WEATHER_KEY", place="query", name="appid"),
     response_handling=tools.ResponseHandling(success_field="ok", message_field="text", data_field="data.items"),
     allowed_hosts=("api.example.com", "*.example.org:8443"),
+)
+HTTP_NANGO = structs.replace(
+    HTTP_FULL,
+    authentication=tools.Authentication(
+        type="nango", integration="github", connection="${context.connection}", mode="proxy"
+    ),
 )
 HTTP_MINIMAL = tools.HttpBinding(method="GET", url="https://api.example.com/time")
 SANDBOX_FULL = tools.SandboxBinding(
@@ -60,6 +66,9 @@ LAMBDA_STREAMED = tools.LambdaBinding(
     response_streaming=True,
 )
 ARCADE_FULL = tools.ArcadeBinding(tool_name="Gmail.SendEmail", tool_version="1.2.3")
+ARCADE_CONSENTED = tools.ArcadeBinding(
+    tool_name="Gmail.SendEmail", tool_version="1.2.3", provider="google", scopes=("mail.send", "mail.read")
+)
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",
@@ -92,6 +101,10 @@ def spec_full(binding: tools.Binding) -> tools.ToolSpec:
         toolkit="weather",
         enabled=False,
     )
+
+
+SPEC_WITH_A_FALLBACK = structs.replace(spec_full(ARCADE_FULL), fallback=HTTP_FULL)
+SPEC_IN_TRACES = structs.replace(spec_full(HTTP_FULL), telemetry=tools.Telemetry(arguments=True, result=True))
 
 
 SPEC_MINIMAL = tools.ToolSpec(
@@ -149,6 +162,20 @@ CALL_SCHEDULED = structs.replace(
 MESSAGE_ALONE = CallMessage(
     v=1, call=CALL_SCHEDULED, tool=Raw(codec.encode(PINNED_FULL)), attempt=2, budget=9.5, claim="required", alone=True
 )
+MESSAGE_WAIVED = CallMessage(
+    v=1,
+    call=CALL_MINIMAL,
+    tool=Raw(codec.encode(PINNED_MINIMAL)),
+    attempt=3,
+    budget=9.5,
+    claim="required",
+    waived=2,
+)
+CALL_WITH_A_FALLBACK = structs.replace(CALL_MINIMAL, fallback="http")
+MESSAGE_WITH_A_FALLBACK = CallMessage(
+    v=1, call=CALL_WITH_A_FALLBACK, tool=Raw(codec.encode(PINNED_MINIMAL)), budget=300.0
+)
+MESSAGE_DIVERTED = structs.replace(MESSAGE_WAIVED, diverted=True)
 MESSAGE_MINIMAL = CallMessage(v=1, call=CALL_MINIMAL, tool=Raw(codec.encode(PINNED_MINIMAL)), budget=300.0)
 
 # ---- events -----------------------------------------------------------------------------------
@@ -233,6 +260,26 @@ REPORT_INVOKED = Report(
     executed_version="$LATEST",
     request_id="8f5b0b0e-0b0e-4b0e-8b0e-0b0e0b0e0b0e",
 )
+AUTHORIZATION = Authorization(
+    authorization_id="ar_5d2f7e4b",
+    provider="arcade/google",
+    url="https://accounts.example.com/consent?state=5d2f7e4b",
+    scopes=("https://www.googleapis.com/auth/gmail.send",),
+    expires_at=NOW + 600,
+)
+EVENTS["failed_awaiting_its_user"] = events.Failed(
+    **_FULL_END,
+    effect="none",
+    error=error_info("authorization_required", AUTHORIZATION.url),
+    final=False,
+    authorization=AUTHORIZATION,
+)
+EVENTS["parked_for_its_fallback"] = events.Parked(
+    **_of(CALL_FULL, 2, 900_004), reason="retry", due_at=NOW + 9, diverted=True
+)
+EVENTS["parked_for_its_user"] = events.Parked(
+    **_of(CALL_FULL, 2, 900_004), reason="authorization", authorization=AUTHORIZATION
+)
 EVENTS["succeeded_invoked"] = events.Succeeded(**_MINIMAL_END, effect="done", report=REPORT_INVOKED)
 EVENTS |= {f"{state}_announced": end(**_FULL_END, effect="done", announced=True) for state, end in events.ENDS.items()}
 
@@ -268,15 +315,134 @@ CONTROLS: dict[str, control.Control] = {
     "cancel_conversation": control.Cancel(**_CONTROL, org="acme", conversation="conv-9"),
     "pause": control.Pause(**_CONTROL, kind="tool", org="acme", name="weather.forecast"),
     "resume": control.Resume(**_CONTROL, kind="org", org="acme", name=""),
+    "authorized": control.Authorized(
+        **_CONTROL, org="acme", provider="arcade/google", authorization_id="ar_5d2f7e4b", status="completed"
+    ),
+    "authorized_one_call": control.Authorized(
+        **_CONTROL, org="acme", provider="arcade/google", authorization_id="a", status="failed", call_id=CALL_ID
+    ),
+    "authorization_asked": control.AuthorizationAsked(
+        **_CONTROL, org="acme", user="ann", tool="mail", authorization=AUTHORIZATION
+    ),
     "pauses_asked": control.PausesAsked(**_CONTROL, reply="w1"),
     "pauses": control.Pauses(**_CONTROL, paused=(control.Paused(kind="pool", org="-", name="http"),)),
     "pauses_and_time": control.Pauses(**_CONTROL, paused=(), asked=NOW + 300.5),
     "tool_changed": control.ToolChanged(**_CONTROL, org="acme", tool="weather.forecast", version=8),
+    "log_level": control.LogLevelSet(**_CONTROL, org="acme", tool="weather.forecast", level="debug", seconds=900.0),
+    "log_level_org": control.LogLevelSet(**_CONTROL, org="acme", level="error", seconds=60.0),
     "ledger_position": control.LedgerPosition(**_CONTROL, offset=4711, record_time=NOW - 0.5),
 }
 HEARTBEATS = {
     "heartbeat": control.Heartbeat(v=1, worker="w1", pool="http", time=NOW, claims=(CLAIM_ID,)),
+    "heartbeat_isolated": control.Heartbeat(v=1, worker="w1", pool="sandbox", time=NOW, isolation="full"),
     "heartbeat_minimal": control.Heartbeat(v=1, worker="w1", pool="http", time=NOW),
+}
+CONSENT_ASKED = {
+    "consent_asked": consents.ConsentAsked(
+        v=1, gateway="gw-1", number=7, org="acme", user="ann", tool="mail", version=3
+    ),
+}
+CONSENT_TOLD = {
+    "consent_told": consents.ConsentTold(v=1, number=7, org="acme", authorization=AUTHORIZATION),
+    "consent_told_nothing_is_missing": consents.ConsentTold(v=1, number=7, org="acme"),
+    "consent_told_refused": consents.ConsentTold(
+        v=1, number=7, org="acme", refused="rate_limited", message="Arcade takes no more", retry_after=2.5
+    ),
+}
+TICKETS: dict[str, requests.Ticket] = {
+    "ticket_call": requests.Ticket(
+        v=1,
+        org="acme",
+        reply_to="answers",
+        correlation_id="c-1",
+        call=requests.CallTicket(
+            call_id=CALL_ID, body_hash=BODY_HASH, until=NOW + 300, as_it_stands=NOW + 30, deduplicated=True
+        ),
+    ),
+    "ticket_call_minimal": requests.Ticket(
+        v=1,
+        org="acme",
+        reply_to="answers",
+        call=requests.CallTicket(call_id=CALL_ID, body_hash=BODY_HASH, until=NOW + 300),
+    ),
+    "ticket_turn": requests.Ticket(
+        v=1,
+        org="acme",
+        reply_to="answers",
+        correlation_id="c-1",
+        turn=requests.TurnTicket(
+            key_id="k7",
+            roles=("caller",),
+            request=Raw(b'{"format":"openai","message":{"tool_calls":[]}}'),
+            until=NOW + 300,
+            key="t-1",
+            delivery="\x1emessage\x1fk7\x1fm-1",
+            traceparent=TRACEPARENT,
+        ),
+    ),
+    "ticket_turn_minimal": requests.Ticket(
+        v=1,
+        org="acme",
+        reply_to="answers",
+        turn=requests.TurnTicket(key_id="k7", roles=("caller",), request=Raw(b"{}"), until=NOW + 300),
+    ),
+}
+PROGRESS = {
+    "progress": events.Progress(
+        **_of(CALL_FULL, 1, 4),
+        done=3.5,
+        total=10.0,
+        message="page 3 of 10",
+        worker="sandbox-1",
+        conversation="talk-1",
+        user="u-1",
+    ),
+    "progress_minimal": events.Progress(**_of(CALL_MINIMAL, 1, 2), done=0.0, worker="w"),
+}
+BREAKERS = {
+    "breaker": control.BreakerTold(
+        v=1,
+        worker="w1",
+        pool="http",
+        org="acme",
+        circuit="api.example.com:443",
+        state="open",
+        episode=f"w1:{CALL_ID}",
+        time=NOW,
+        since=NOW - 3,
+        openings=2,
+        seconds=1.5,
+        failures=20,
+    ),
+    "breaker_minimal": control.BreakerTold(
+        v=1,
+        worker="w1",
+        pool="lambda",
+        org="acme",
+        circuit="eu-central-1/price-list",
+        state="closed",
+        episode=f"w1:{CALL_ID}",
+        time=NOW,
+        since=NOW - 3,
+    ),
+}
+
+SECURITY = {
+    "security": control.SecurityTold(
+        v=1,
+        sender="gw-1",
+        time=NOW,
+        pool="http",
+        reason="forged",
+        queue="toolyard.reply.gw-1",
+        exchange="toolyard.events",
+        key="call.succeeded.http.acme.gw-1.weather:forecast",
+        key_id="http/2026-11",
+        message_id=CALL_ID,
+    ),
+    "security_minimal": control.SecurityTold(
+        v=1, sender="w1", time=NOW, pool="-", reason="unsigned", queue="toolyard.log", exchange="", key=""
+    ),
 }
 
 # ---- the feed ---------------------------------------------------------------------------------
@@ -374,19 +540,33 @@ def _samples() -> list[Sample]:
         Sample("spec_sandbox", spec_full(SANDBOX_FULL), codec.decode_spec),
         Sample("spec_sandbox_bounded", spec_full(SANDBOX_BOUNDED), codec.decode_spec),
         Sample("spec_lambda", spec_full(LAMBDA_FULL), codec.decode_spec),
+        Sample("spec_http_nango", spec_full(HTTP_NANGO), codec.decode_spec),
         Sample("spec_lambda_streamed", spec_full(LAMBDA_STREAMED), codec.decode_spec),
         Sample("spec_arcade", spec_full(ARCADE_FULL), codec.decode_spec),
+        Sample("spec_with_a_fallback", SPEC_WITH_A_FALLBACK, codec.decode_spec),
+        Sample("spec_in_traces", SPEC_IN_TRACES, codec.decode_spec),
+        Sample("pinned_in_traces", tools.pinned(SPEC_IN_TRACES), codec.decode_pinned),
+        Sample("spec_arcade_consented", spec_full(ARCADE_CONSENTED), codec.decode_spec),
         Sample("spec_minimal", SPEC_MINIMAL, codec.decode_spec),
     ]
     return [
         Sample("call_full", MESSAGE_FULL, codec.decode_call),
         Sample("call_alone", MESSAGE_ALONE, codec.decode_call),
+        Sample("call_with_a_fallback", MESSAGE_WITH_A_FALLBACK, codec.decode_call),
+        Sample("call_waived", MESSAGE_WAIVED, codec.decode_call),
+        Sample("call_diverted", MESSAGE_DIVERTED, codec.decode_call),
         Sample("call_minimal", MESSAGE_MINIMAL, codec.decode_call),
         *(Sample(f"event_{name}", event, codec.decode_event) for name, event in EVENTS.items()),
         *(Sample(f"control_{name}", message, codec.decode_control) for name, message in CONTROLS.items()),
         *(Sample(name, message, codec.decode_heartbeat) for name, message in HEARTBEATS.items()),
+        *(Sample(name, message, codec.decode_progress) for name, message in PROGRESS.items()),
+        *(Sample(name, message, codec.decode_breaker) for name, message in BREAKERS.items()),
+        *(Sample(name, message, codec.decode_security) for name, message in SECURITY.items()),
         *(Sample(name, message, codec.decode_feed_asked) for name, message in FEED_ASKED.items()),
         *(Sample(name, message, codec.decode_feed_page) for name, message in FEED_PAGES.items()),
+        *(Sample(name, message, codec.decode_consent_asked) for name, message in CONSENT_ASKED.items()),
+        *(Sample(name, message, codec.decode_consent_told) for name, message in CONSENT_TOLD.items()),
+        *(Sample(name, message, codec.decode_ticket) for name, message in TICKETS.items()),
         *(Sample(name, message, codec.decode_secrets_asked) for name, message in SECRETS_ASKED.items()),
         *(Sample(name, message, codec.decode_secrets_told) for name, message in SECRETS_TOLD.items()),
         *pinned_and_specs,

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.shared.contracts import samples
 from tests.unit.shared.contracts.samples import GOLDEN, SAMPLES, VERSIONED, Sample, golden
 
-from toolyard.contracts import codec, control, events, feed, secrets, tools
-from toolyard.contracts.calls import Call, CallMessage, ErrorInfo, Report, Result
+from toolyard.contracts import codec, consents, control, events, feed, secrets, tools
+from toolyard.contracts.calls import Authorization, Call, CallMessage, ErrorInfo, Report, Result
 from toolyard.errors import ContractError
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=[sample.file for sample in SAMPLES])
@@ -52,36 +52,45 @@ def test_every_member_of_a_union_has_a_sample(union: Any):
 FULL = [
     *samples.EVENTS.values(),
     *samples.CONTROLS.values(),
-    *samples.HEARTBEATS.values(),
+    *(*samples.HEARTBEATS.values(), *samples.BREAKERS.values(), *samples.PROGRESS.values()),
     *(*samples.SECRETS_ASKED.values(), *samples.SECRETS_TOLD.values(), samples.HELD_FULL),
+    *(*samples.CONSENT_ASKED.values(), *samples.CONSENT_TOLD.values()),
     *(*samples.FEED_ASKED.values(), *samples.FEED_PAGES.values(), samples.INTEREST_FULL, samples.ITEM_FULL),
     *(
         samples.MESSAGE_FULL,
         samples.MESSAGE_ALONE,
+        samples.MESSAGE_WAIVED,
+        samples.MESSAGE_DIVERTED,
+        samples.AUTHORIZATION,
         samples.CALL_FULL,
         samples.CALL_SCHEDULED,
         samples.PINNED_FULL,
         samples.HTTP_FULL,
         samples.SANDBOX_BOUNDED,
     ),
-    *(samples.LAMBDA_FULL, samples.LAMBDA_STREAMED, samples.ARCADE_FULL),
+    *(samples.LAMBDA_FULL, samples.LAMBDA_STREAMED, samples.HTTP_NANGO, samples.ARCADE_FULL, samples.ARCADE_CONSENTED),
     *(samples.ERROR_FULL, samples.RESULT_FULL, samples.REPORT_FULL, samples.REPORT_INVOKED),
-    samples.spec_full(samples.HTTP_FULL),
+    *(samples.SPEC_WITH_A_FALLBACK, samples.SPEC_IN_TRACES, tools.pinned(samples.SPEC_IN_TRACES)),
+    samples.CALL_WITH_A_FALLBACK,
 ]
 CONTRACTS = [
     *events.Event.__args__,
     *control.Control.__args__,
     *tools.Binding.__args__,
     *(secrets.Held, secrets.SecretsAsked, secrets.SecretsTold),
+    *(consents.ConsentAsked, consents.ConsentTold),
     *(feed.FeedAsked, feed.FeedPage, feed.FeedItem, feed.Interest),
-    *(control.Heartbeat, Call, CallMessage, ErrorInfo, Result, Report, tools.ToolSpec, tools.PinnedTool),
+    *(control.Heartbeat, control.BreakerTold),
+    *(Authorization, Call, CallMessage, ErrorInfo, Result, Report, tools.ToolSpec, tools.PinnedTool),
 ]
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)
 def test_the_samples_of_a_contract_set_each_of_its_fields(contract: type[msgspec.Struct]):
     written = [msgspec.json.decode(codec.encode_json(message)) for message in FULL if type(message) is contract]
-    optional = {"result", "error", "by", "final", "attempts"} if issubclass(contract, events.Ended) else set()
+    optional = (
+        {"result", "error", "by", "final", "attempts", "authorization"} if issubclass(contract, events.Ended) else set()
+    )
     missing = set(contract.__struct_fields__) - set().union(*written)
     assert missing <= optional
 

@@ -74,8 +74,9 @@ def test_what_was_said_of_the_rest_is_kept():
 
 
 def test_only_what_a_worker_needs_travels():
-    full = samples.spec_full(samples.HTTP_FULL)
+    full = samples.SPEC_IN_TRACES
     travelling = pinned(full)
     assert (travelling.binding, travelling.output) == (full.binding, full.output)
     assert (travelling.secrets, travelling.contexts) == (full.secrets, full.contexts)
-    assert set(travelling.__struct_fields__) == {"binding", "output", "secrets", "contexts"}
+    assert travelling.telemetry == full.telemetry
+    assert set(travelling.__struct_fields__) == {"binding", "output", "secrets", "contexts", "telemetry"}

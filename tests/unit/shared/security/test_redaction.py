@@ -1,6 +1,7 @@
 """Redaction: every form that a value may be written in, and nothing else."""
 
 import base64
+import html
 import json
 import re
 from collections.abc import Callable
@@ -17,6 +18,11 @@ from toolyard.security.redaction import NOTHING, Redactor
 VALUE = "p@ss/w+rd=é 1"
 REDACTOR = Redactor({"TOKEN": VALUE})
 MARK = "[redacted:TOKEN]"
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n"
+    + "\n".join(base64.b64encode(bytes((line * 7 + n * n) % 256 for n in range(48))).decode() for line in range(40))
+    + "\n-----END PRIVATE KEY-----"
+)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +198,79 @@ def test_no_way_of_writing_a_value_survives(data: st.DataObject, value: str):
         assert "[redacted:T]" in msgspec.json.decode(redactor.json(msgspec.json.encode([f"<{text}>"])))[0], way
 
 
+@pytest.mark.parametrize("value", ["s3cr3t!", 'it\'s "quoted"', "grün&<gelb>", "tab\tand\x1b[0m", "\u20ac\u0416 x"])
+@pytest.mark.parametrize(
+    "write",
+    {
+        "hex": lambda value: value.encode().hex(),
+        "hex in capitals": lambda value: value.encode().hex().upper(),
+        "python": repr,
+        "python's bytes": lambda value: repr(value.encode()),
+        "python in json": lambda value: json.dumps(repr(value)),
+        "html": html.escape,
+        "html without quotes": lambda value: html.escape(value, quote=False),
+        "html twice": lambda value: html.escape(html.escape(value)),
+        "numbers of html": lambda value: "".join(f"&#{ord(c)};" if c in "&<>\"'" else c for c in value),
+    }.items(),
+    ids=lambda entry: entry[0],
+)
+def test_a_value_is_found_as_errors_and_pages_show_it(value: str, write: tuple[str, Callable[[str], str]]):
+    written = write[1](value)
+    said = Redactor({"T": value}).text(f"({written})")
+    assert "[redacted:T]" in said
+    assert len(said) <= len("(b'[redacted:T]')") + 2
+
+
+# ---- values that were broken into lines ---------------------------------------------------------
+TOKEN = "".join(chr(48 + n * n * 7 % 75) for n in range(90))
+EC_KEY = "-----BEGIN EC PRIVATE KEY-----\n" + "\n".join(
+    base64.b64encode(bytes((line * 31 + n * n) % 256 for n in range(48))).decode() for line in range(3)
+)
+
+
+@pytest.mark.parametrize("value", [TOKEN, EC_KEY, PEM], ids=["token", "short key", "long key"])
+@pytest.mark.parametrize("before", ["", "u", "us"])
+@pytest.mark.parametrize("width", [64, 76])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n    ", "\\n", "%0A"])
+def test_base64_in_lines_is_replaced_whole(value: str, before: str, width: int, end: str):
+    whole = base64.b64encode(f"{before}{value}".encode()).decode()
+    lines = [whole[at : at + width] for at in range(0, len(whole), width)]
+    said = Redactor({"T": value}).text(f"key:\n{end.join(lines)}\nend")
+    assert said.startswith("key:\n")
+    assert said.endswith("\nend")
+    assert not [piece for piece in (whole[at : at + 12] for at in range(4, len(whole) - 12)) if piece in said]
+    assert "[redacted:T]" in said
+
+
+@pytest.mark.parametrize("value", [TOKEN, EC_KEY], ids=["token", "key"])
+def test_hex_in_lines_is_replaced_whole(value: str):
+    whole = value.encode().hex()
+    written = "\n".join(whole[at : at + 60] for at in range(0, len(whole), 60))  # as xxd -p does
+    assert Redactor({"T": value}).text(f"<{written}>") == "<[redacted:T]>"
+    assert Redactor({"T": value}).text(f"<{written.upper()}>") == "<[redacted:T]>"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_the_lines_of_a_value_are_replaced_also_where_the_others_were_cut_off(ending: str):
+    redactor = Redactor({"KEY": EC_KEY.replace("\n", ending)})
+    first, second, *_, last = EC_KEY.split("\n")
+    assert redactor.text(f"...\n{last}\nEND") == "...\n[redacted:KEY]\nEND"
+    assert redactor.text(f"{first}\n  {second}") == "[redacted:KEY]\n  [redacted:KEY]"
+    assert redactor.text(EC_KEY.replace("\n", ending)) == "[redacted:KEY]"
+
+
+def test_what_stands_on_two_lines_by_chance_is_left_as_it_is():
+    redactor = Redactor({"WORD": "test", "LINES": "ab\ncd", "LONGER": "some words"})
+    for text in ("the lat\nest", "t\nest", "abcd", "ab cd", "some\nwords"):
+        assert redactor.text(text) == text
+
+
+def test_many_lines_are_no_burden():
+    text = "".join(f"line {number} of a log\\n\n" for number in range(8_000))
+    values = {f"S{number}": f"{number:03}-" + "k" * 40 + f"/{number}" for number in range(64)} | {"KEY": EC_KEY}
+    assert Redactor(values).text(text) == text
+
+
 @given(st.text('abcXYZ/+&=%é "\\\n', min_size=4), st.text("0123 "), st.text("0123 "))
 def test_a_value_never_survives(value: str, before: str, after: str):
     redactor = Redactor({"T": value})
@@ -206,11 +285,6 @@ def test_a_value_never_survives(value: str, before: str, after: str):
 
 
 # ---- long values --------------------------------------------------------------------------------
-PEM = (
-    "-----BEGIN PRIVATE KEY-----\n"
-    + "\n".join(base64.b64encode(bytes((line * 7 + n * n) % 256 for n in range(48))).decode() for line in range(40))
-    + "\n-----END PRIVATE KEY-----"
-)
 LONG = {
     "PEM": PEM,
     "TEXT": 'p@ss/w+rd=\u00e9 &?<>"\\' * 60,

@@ -31,6 +31,13 @@ def test_a_file_belongs_to_its_org_and_its_last_line_break_is_not_part_of_it(fol
     assert secrets.get("other", "TOKEN") is None
 
 
+def test_what_was_left_empty_is_not_set(folder):
+    """As a variable that another one should have filled in: a tool would send an empty key."""
+    (folder / "default" / "EMPTY").write_text("\n")
+    assert FileSecrets(folder).get("default", "EMPTY") is None
+    assert EnvironmentSecrets({"TOOLYARD_SECRET_EMPTY": ""}).get("default", "EMPTY") is None
+
+
 def test_a_rotated_file_takes_effect_at_once(folder):
     secrets = FileSecrets(folder)
     (folder / "acme" / "TOKEN").write_text("rotated")

@@ -11,8 +11,9 @@ import pytest
 from tests.support.waiting import async_wait_until
 
 from toolyard.errors import SettingsError
-from toolyard.telemetry import health
+from toolyard.telemetry import catalogue, health
 from toolyard.telemetry.health import HealthServer, Verdict
+from toolyard.telemetry.metrics import Board, Reading
 
 
 class Process:
@@ -32,7 +33,9 @@ def process() -> Process:
 
 @pytest.fixture
 async def server(process: Process) -> AsyncIterator[HealthServer]:
-    found = HealthServer(host="127.0.0.1", port=0, default=0, ready=process.ready, metrics=lambda: "up 1\n")
+    board = Board()
+    board.ask(catalogue.LEADING, lambda: True)
+    found = HealthServer(host="127.0.0.1", port=0, default=0, ready=process.ready, metrics=board)
     await found.start()
     yield found
     await found.stop()
@@ -59,6 +62,15 @@ async def test_a_process_that_is_not_ready_answers_503_and_says_why(server: Heal
     assert answer.json()["reason"] == "the broker is away"
 
 
+async def test_whoever_asks_for_openmetrics_is_given_it(server: HealthServer):
+    async with httpx.AsyncClient(trust_env=False) as client:
+        wanted = {"ACCEPT": "application/openmetrics-text;version=1.0.0"}
+        answer = await client.get(f"http://127.0.0.1:{server.port}/metrics", headers=wanted)
+
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.text.endswith("\ntoolyard_ledger_leading 1\n# EOF\n")
+
+
 async def test_an_unready_process_is_still_alive(server: HealthServer, process: Process):
     process.verdict = Verdict(ok=False, reason="the broker is away")
 
@@ -68,7 +80,7 @@ async def test_an_unready_process_is_still_alive(server: HealthServer, process: 
 async def test_metrics_are_served_as_prometheus_reads_them(server: HealthServer):
     answer = await get(server, "/metrics?name=up")
 
-    assert answer.text == "up 1\n"
+    assert "\ntoolyard_ledger_leading 1\n" in answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
@@ -96,11 +108,14 @@ async def test_what_is_no_request_does_not_stop_it(server: HealthServer, sent: b
     assert (await get(server, "/livez")).status_code == 200
 
 
-async def test_a_client_that_asks_for_nothing_is_sent_away_by_the_stop(server: HealthServer):
+async def test_a_client_that_asks_for_nothing_is_sent_away_by_the_stop(
+    server: HealthServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(health, "_PATIENCE", 3_600.0)  # with a request that does not come
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     assert (await get(server, "/livez")).status_code == 200  # it is served behind the silent one
 
-    async with asyncio.timeout(2):  # far below the patience with a request that does not come
+    async with asyncio.timeout(60):
         await server.stop()
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
@@ -111,11 +126,13 @@ async def test_a_client_that_does_not_read_its_answer_is_not_waited_for(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(health, "_PATIENCE", 0.2)
-    server = HealthServer(host="127.0.0.1", port=0, default=0, ready=process.ready, metrics=lambda: "x" * 50_000_000)
+    board, long = Board(), "x" * 50_000_000
+    board.watch(lambda: (Reading(catalogue.WALL, (long,), 1),))
+    server = HealthServer(host="127.0.0.1", port=0, default=0, ready=process.ready, metrics=board)
     with socket.create_connection(("127.0.0.1", await server.start())) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-        await async_wait_until(lambda: _are(server, 1), within=5, what="the request to be served")
-        await async_wait_until(lambda: _are(server, 0), within=5, what="the client to be given up")
+        await async_wait_until(lambda: _are(server, 1), within=60, what="the request to be served")
+        await async_wait_until(lambda: _are(server, 0), within=60, what="the client to be given up")
     await server.stop()
 
 

@@ -235,6 +235,23 @@ def test_what_is_quarantined_reaches_the_quarantine_alone():
     assert reached == [topology.QUARANTINE]
 
 
+# ---- breakers -----------------------------------------------------------------------------------
+
+
+def test_how_a_breaker_stands_comes_through_and_is_not_kept_by_the_broker():
+    told = samples.BREAKERS["breaker"]
+    sealed = ENVELOPE.breaker(told)
+    assert ENVELOPE.open_breaker(delivered(sealed)) == told
+    assert (sealed.key, sealed.persistent) == ("monitor.breaker.http.acme.w1.-", False)
+
+
+def test_a_breaker_under_another_orgs_key_is_refused():
+    told = samples.BREAKERS["breaker"]
+    moved = ENVELOPE._seal(topology.CONTROL, topology.breaker_key("http", "other", "w1"), codec.encode(told), {})
+    with pytest.raises(BadSignature, match="not the one of this breaker"):
+        ENVELOPE.open_breaker(delivered(moved))
+
+
 # ---- secrets ------------------------------------------------------------------------------------
 
 

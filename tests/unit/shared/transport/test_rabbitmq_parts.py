@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import exceptions
 
-from toolyard.errors import SettingsError, Unavailable, Unconfirmed
+from toolyard.errors import SettingsError, Unavailable, Unconfirmed, Unroutable
 from toolyard.transport import topology
 from toolyard.transport.base import Message
 from toolyard.transport.connect import connect
@@ -17,7 +17,7 @@ from toolyard.transport.rabbitmq import RabbitTransport, proof
 from toolyard.transport.rabbitmq.acks import Settlement
 from toolyard.transport.rabbitmq.errors import Mismatch, Missing, translate
 from toolyard.transport.rabbitmq.fast import FastConnection, FastLane
-from toolyard.transport.rabbitmq.lane import OnConfirm, OnParcel, PlainLane
+from toolyard.transport.rabbitmq.lane import OnConfirm, OnParcel, OnReturn, PlainLane
 from toolyard.transport.rabbitmq.link import parameters
 from toolyard.transport.rabbitmq.publisher import Publisher
 
@@ -42,6 +42,9 @@ class RecordingLane:
         self.rejected.append((tag, requeue))
 
     def confirms(self, on_confirm: OnConfirm) -> Callable[..., None]:
+        raise NotImplementedError
+
+    def returns(self, on_return: OnReturn) -> None:
         raise NotImplementedError
 
     def consumer(self, on_parcel: OnParcel) -> Callable[..., None]:
@@ -188,6 +191,20 @@ async def test_a_message_that_must_not_go_now_is_refused_with_the_reason() -> No
     future = publisher.publish(MESSAGE)
     publisher.confirm(1, False, False)
     await future
+    publisher.close()
+
+
+async def test_a_message_that_came_back_has_failed_before_it_is_confirmed(publisher: Publisher) -> None:
+    publisher.up(RecordingLane())
+    gone, taken = (
+        publisher.publish(Message("", "queue", b"", message_id, mandatory=True)) for message_id in ("gone", "taken")
+    )
+    publisher.returned("gone")
+    publisher.returned("nobody's")
+    publisher.confirm(2, True, False)
+    with pytest.raises(Unroutable, match="no such queue"):
+        await gone
+    await taken
     publisher.close()
 
 

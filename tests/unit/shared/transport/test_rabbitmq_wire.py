@@ -39,8 +39,8 @@ def test_headers_are_written_as_pika_writes_them(headers: dict[str, Any]) -> Non
 
 @given(headers)
 def test_headers_come_back_with_their_types(headers: dict[str, Any]) -> None:
-    got = wire.decode_scalars(table(wire.encode_table(headers)))
-    assert got == headers
+    got, others = wire.decode_scalars(table(wire.encode_table(headers)))
+    assert (got, others) == (headers, [])
     assert [type(value) for value in got.values()] == [type(value) for value in headers.values()]
 
 
@@ -49,7 +49,8 @@ def test_of_foreign_headers_the_scalars_are_read_and_the_others_passed_over(head
     pieces: list[bytes] = []
     data.encode_table(pieces, headers)
     want = {name: value for name, value in headers.items() if isinstance(value, str | int)}
-    assert wire.decode_scalars(b"".join(pieces)) == want
+    others = [name for name, value in headers.items() if name not in want and value is not None]
+    assert wire.decode_scalars(b"".join(pieces)) == (want, others)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,8 @@ def test_of_foreign_headers_the_scalars_are_read_and_the_others_passed_over(head
 )
 def test_kinds_of_other_clients_are_read_or_passed_over(kind: bytes, encoded: bytes, value: Any) -> None:
     raw = table(b"\x01n" + kind + encoded + b"\x04lastt\x01")
-    assert wire.decode_scalars(raw) == ({"last": True} if value is None else {"n": value, "last": True})
+    want = ({"last": True}, ["n"]) if value is None else ({"n": value, "last": True}, [])
+    assert wire.decode_scalars(raw) == want
 
 
 @given(st.binary(max_size=60))
@@ -92,6 +94,14 @@ def test_what_the_broker_added_is_told_from_what_was_published() -> None:
     found = got.death()
     assert found is not None
     assert (found.reason, found.queue, found.exchange, found.key) == ("rejected", "q", "e", "k")
+    assert got.died()
+
+
+@pytest.mark.parametrize(("stamps", "died"), [({"x-first-death-exchange": "e"}, True), ({"x-stream-offset": 9}, False)])
+def test_that_it_died_is_known_without_the_list_of_its_deaths(stamps: dict[str, object], died: bool) -> None:
+    pieces: list[bytes] = []
+    data.encode_table(pieces, {"mine": "yes"} | stamps)
+    assert Headers(b"".join(pieces)).died() is died
 
 
 @given(
@@ -101,12 +111,16 @@ def test_what_the_broker_added_is_told_from_what_was_published() -> None:
     st.binary(max_size=700),
     st.sampled_from(["", "250"]),
     st.booleans(),
+    st.sampled_from(["", "application/json"]),
 )
 def test_a_publish_is_written_as_pika_writes_it(
-    exchange: str, key: str, headers: dict[str, Any], body: bytes, expiration: str, persistent: bool
+    exchange: str, key: str, headers: dict[str, Any], body: bytes, expiration: str, persistent: bool, content: str
 ) -> None:
-    message = Message(exchange, key, body, "id", headers, expiration, "kind", "about", persistent=persistent)
+    message = Message(
+        exchange, key, body, "id", headers, expiration, "kind", "about", persistent=persistent, content_type=content
+    )
     properties = BasicProperties(
+        content_type=content or None,
         headers=headers,
         delivery_mode=2 if persistent else 1,
         correlation_id="about",
@@ -142,7 +156,7 @@ def test_all_properties_of_a_delivery_are_passed_over_or_read() -> None:
     )
     got = wire.decode_properties(b"".join(properties.encode()), 0)
     assert got == (got.table, "m", "t", "5", "c", "d", "u")
-    assert wire.decode_scalars(got.table) == {"h": 1}
+    assert wire.decode_scalars(got.table) == ({"h": 1}, [])
 
 
 def test_headers_over_a_frame_are_refused() -> None:

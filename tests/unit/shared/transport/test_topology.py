@@ -84,11 +84,12 @@ def test_every_end_of_a_call_is_logged():
 
 
 def test_progress_and_monitor_events_stay_out_of_the_log():
-    assert takers(EVENTS, topology.call_key("progress", "http", "default", "g1", "t")) == set()
+    assert takers(EVENTS, topology.call_key("progress", "http", "default", "g1", "t")) == {topology.RELAY}
     assert takers(EVENTS, topology.heartbeat_key("http")) == set()
     assert takers(CONTROL, topology.heartbeat_key("http")) == {topology.SCHEDULER}
     assert takers(CONTROL, topology.feed_asked_key("default", "g1")) == {topology.SCHEDULER}
     assert takers(CONTROL, topology.feed_page_key("default", "g1")) == set()
+    assert takers(CONTROL, topology.breaker_key("http", "default", "w1")) == {topology.RELAY}
 
 
 def test_control_messages_are_logged_and_what_does_not_verify_is_not():
@@ -104,6 +105,9 @@ def test_a_gateway_hears_its_own_calls_and_changed_tools():
     assert not hears(EVENTS, topology.call_key("succeeded", "http", "default", "g2", "g1"))
     assert hears(CONTROL, topology.control_key("tool_changed", org="default", tool="a.b"))
     assert not hears(CONTROL, topology.control_key("cancel"))
+    assert hears(CONTROL, topology.breaker_key("http", "default", "w1"))
+    assert hears(CONTROL, topology.heartbeat_key("sandbox"))
+    assert not hears(CONTROL, topology.heartbeat_key("http"))
 
 
 def test_a_gateways_live_queue_takes_its_own_pages_and_nothing_else():
@@ -117,7 +121,7 @@ def test_a_gateways_live_queue_takes_its_own_pages_and_nothing_else():
     assert topology.live_queue("g1") != topology.reply_queue("g1")
 
 
-def test_a_worker_hears_withdrawn_calls_of_its_pool_only():
+def test_a_worker_hears_withdrawn_calls_and_breakers_of_its_pool_only():
     def hears(exchange: str, key: str) -> bool:
         return any(
             source == exchange and matches(pattern, key) for source, pattern in topology.worker_bindings("http", "w1")
@@ -125,6 +129,8 @@ def test_a_worker_hears_withdrawn_calls_of_its_pool_only():
 
     assert hears(EVENTS, topology.call_key("withdrawn", "http", "default", "g1", "t"))
     assert not hears(EVENTS, topology.call_key("withdrawn", "sandbox", "default", "g1", "t"))
+    assert hears(CONTROL, topology.breaker_key("http", "default", "w2"))
+    assert not hears(CONTROL, topology.breaker_key("sandbox", "default", "http"))
     assert all(hears(CONTROL, topology.control_key(event)) for event in ("cancel", "pause", "resume"))
 
 
@@ -161,7 +167,7 @@ def test_every_queue_has_a_name_of_its_own_and_binds_to_known_exchanges():
         (CALLS, "call.accepted.http.org.g1.weather", ["toolyard.call.http", "toolyard.log"]),
         (CALLS, "call.scheduled.http.org.g1.weather", ["toolyard.log"]),
         (EVENTS, "call.succeeded.http.org.g1.weather", ["toolyard.log"]),
-        (EVENTS, "call.progress.http.org.g1.weather", []),
+        (EVENTS, "call.progress.http.org.g1.weather", ["toolyard.relay"]),
         (CONTROL, "control.claim.http.org.-.weather", ["toolyard.log"]),
         (CONTROL, "quarantine.message.http.-.-.-", ["toolyard.quarantine"]),
         (CONTROL, "monitor.heartbeat.http.-.-.-", ["toolyard.scheduler"]),

@@ -151,12 +151,18 @@ class Clients:
                 session = self._assume(region, account)
             except (BotoCoreError, ClientError) as error:
                 with self._lock:
-                    self._failures[account] = error, self._clock.monotonic()
-                    self._asking.pop(account, None)
+                    self._note_failure(account, error)
                 raise
             with self._lock:
                 self._keep(account, session)
             return session.keys
+
+    def _note_failure(self, account: Account, error: Exception) -> None:
+        """What is not asked for again for a moment; who names one role after the other fills no memory with it."""
+        self._failures[account] = error, self._clock.monotonic()
+        self._asking.pop(account, None)
+        if len(self._failures) > _KEPT:
+            del self._failures[next(iter(self._failures))]
 
     def _keep(self, account: Account, session: _Session) -> None:
         self._forget(account)

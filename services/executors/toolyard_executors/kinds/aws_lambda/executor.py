@@ -12,7 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from toolyard.clock import SYSTEM, Clock
 from toolyard.contracts.tools import LambdaBinding, PinnedTool
 from toolyard.errors import SettingsError
+from toolyard.telemetry import catalogue, spans, tracing
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Reading
 from toolyard.templates import Unfillable
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import Finished, Standing, failed
@@ -28,7 +30,7 @@ log = logger("lambda")
 _SPARE: Final = 4
 #: Seconds after which a thread that waits for the interpreter asks for it. Each that waits wakes up so often: with the
 #: usual 5 ms hundreds of them are busy with nothing else. Whoever has it gives it up sooner, to send or to read.
-_PATIENCE: Final = 0.02
+_PATIENCE: Final = 0.05
 #: What AWS says of these names a role or a function, and no key.
 _SAYABLE: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 _SAID: Final = 1_000
@@ -77,14 +79,34 @@ class LambdaExecutor:
         reason = ""
         if threads.left_behind >= threads.most:
             reason = f"all {threads.most} threads wait for functions whose calls have ended"
-        return Standing(reason, metrics=tuple(self._metrics(threads)))
+        return Standing(reason, metrics=tuple(self._readings(threads)))
 
     def prepare(self, tool: PinnedTool) -> Plan:
         """What there is to work out of a tool once."""
         return plan_of(tool)
 
+    def circuit(self, attempt: Attempt) -> str | None:
+        """The function, where it is."""
+        plan: Plan = attempt.plan
+        return plan.circuit
+
     async def run(self, attempt: Attempt) -> Finished:
         """Invoke the function; see `toolyard_executors.executor.Executor`."""
+        plan: Plan = attempt.plan
+        binding = plan.binding
+        span = spans.invoke(binding.function_name, binding.aws_region, attempt.call.traceparent)
+        if span is None:
+            return await self._run(attempt)
+        attempt.call = spans.within(span, attempt.call)
+        try:
+            finished = await self._run(attempt)
+        except BaseException as error:
+            span.end(tracing.code_of(error))
+            raise
+        span.end("" if finished.error is None else finished.error.code)
+        return finished
+
+    async def _run(self, attempt: Attempt) -> Finished:
         plan: Plan = attempt.plan
         try:
             request, account = plan.request(attempt), plan.account(attempt)
@@ -116,15 +138,12 @@ class LambdaExecutor:
             _note(error, attempt, account)
         return ended
 
-    def _metrics(self, threads: Threads) -> Iterator[str]:
-        yield "# TYPE toolyard_lambda_threads gauge"
-        yield f'toolyard_lambda_threads{{state="wanted"}} {threads.taken - threads.left_behind}'
-        yield f'toolyard_lambda_threads{{state="left_behind"}} {threads.left_behind}'
+    def _readings(self, threads: Threads) -> Iterator[Reading]:
+        yield Reading(catalogue.LAMBDA_THREADS, ("wanted",), threads.taken - threads.left_behind)
+        yield Reading(catalogue.LAMBDA_THREADS, ("left_behind",), threads.left_behind)
         if self._clients is not None:
-            yield "# TYPE toolyard_lambda_clients gauge"
-            yield f"toolyard_lambda_clients {len(self._clients)}"
-            yield "# TYPE toolyard_lambda_roles_assumed_total counter"
-            yield f"toolyard_lambda_roles_assumed_total {self._clients.assumed}"
+            yield Reading(catalogue.LAMBDA_CLIENTS, (), len(self._clients))
+            yield Reading(catalogue.ROLES_ASSUMED, (), self._clients.assumed)
 
 
 def _note(error: Exception, attempt: Attempt, account: Account) -> None:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from toolyard.aws_names import is_region
+from toolyard.aws_names import EXTERNAL_ID_OF_ORGS, is_region
 from toolyard.contracts.codec import encode_json
 from toolyard.contracts.tools import LambdaBinding, PinnedTool
 from toolyard.errors import ToolyardError
@@ -24,6 +24,8 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 #: Not in the name of a session of a role; and characters of one.
 _NOT_IN_SESSION: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
 _SESSION: Final = 64
+#: Characters of the name of a circuit.
+_CIRCUIT: Final = 300
 
 
 class PayloadTooLarge(ToolyardError):  # noqa: N818 - of a call, no fault of ours
@@ -33,7 +35,7 @@ class PayloadTooLarge(ToolyardError):  # noqa: N818 - of a call, no fault of our
 
 
 class NotItsOwn(ToolyardError):  # noqa: N818
-    """A tool without credentials in an org that the worker's own do not belong to."""
+    """A tool that names no credentials of its org, and those that it would get are not for it."""
 
     code = "permission_denied"
 
@@ -95,6 +97,11 @@ class Plan:
     binding: LambdaBinding
     template: Template | None
 
+    @property
+    def circuit(self) -> str:
+        """What may be down as a whole: the function, whichever version of it."""
+        return f"{self.binding.aws_region}/{self.binding.function_name}"[:_CIRCUIT]
+
     def request(self, attempt: Attempt) -> Request:
         """The invocation of one attempt.
 
@@ -121,7 +128,7 @@ class Plan:
 
         Raises:
             Unfillable: a secret is missing, or holds no key.
-            NotItsOwn: it names no credentials, and there are none for its org.
+            NotItsOwn: it names no credentials, and there are none for its org; or it says that it is another org.
         """
         named, org = self.binding.credentials, attempt.call.org
         keys, role, external_id = _keys(named, attempt), named.get("role"), named.get("external_id")
@@ -130,7 +137,10 @@ class Plan:
                 raise NotItsOwn("the worker's own credentials are not for this org; the tool must name a role or keys")
             return Account(keys)
         if keys is None and org != DEFAULT_ORG:
-            external_id = f"toolyard:{org}" if external_id is None else f"toolyard:{org}:{external_id}"
+            ours = f"{EXTERNAL_ID_OF_ORGS}{org}"
+            external_id = ours if external_id is None else f"{ours}:{external_id}"
+        elif keys is None and external_id is not None and external_id.startswith(EXTERNAL_ID_OF_ORGS):
+            raise NotItsOwn(f"an external id that begins with {EXTERNAL_ID_OF_ORGS!r} is that of another org")
         session = _NOT_IN_SESSION.sub("-", f"toolyard-{org}")[:_SESSION]
         return Account(keys, role, external_id, session)
 
@@ -188,6 +198,6 @@ def _client_context(attempt: Attempt) -> str:
         "attempt": str(attempt.number),
         "tool": call.tool,
         "version": str(call.version),
-        "traceparent": tracing.child(call.traceparent),
+        "traceparent": tracing.hand_on(call.traceparent),
     }
     return base64.b64encode(encode_json({"custom": custom})).decode()

@@ -38,6 +38,8 @@ _MAX_RETRY_AFTER: Final = 7 * 86400.0
 _SAID: Final = 2_000
 _AWS_SAID: Final = 300
 _WORD: Final = 128
+#: What a function says of its failure, and characters of it that are told.
+_WORDS: Final = {"errorType": _WORD, "errorMessage": _SAID}
 #: The handler was not found, or could not be loaded: it has not seen the event.
 _NOT_BEGUN: Final = frozenset(
     {"Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.UserCodeSyntaxError", "Runtime.InvalidEntrypoint"}
@@ -125,7 +127,7 @@ def _accepted(answer: Answer) -> Result:
 def _function_error(answer: Answer, about: Invoked) -> Finished:
     said = _said(answer, about)
     kind, message = said.get("errorType", ""), said.get("errorMessage", "")
-    details = {"function_error": answer.error, "error_type": kind} if kind else {"function_error": answer.error}
+    details = {"function_error": about.cut(answer.error or "", _WORD)} | ({"error_type": kind} if kind else {})
     if kind == _TIMED_OUT or (not kind and "Task timed out" in message):
         text = f"{about.function} ran longer than it may: {message}"
         return failed("timed_out", text, "unknown", phase="attempt", details=details)
@@ -140,19 +142,18 @@ def _function_error(answer: Answer, about: Invoked) -> Finished:
 
 
 def _said(answer: Answer, about: Invoked) -> dict[str, str]:
-    """What a function that failed says of it: texts alone."""
+    """What a function that failed says of it; all of it, where it does not say it as runtimes do."""
     raw: Any = answer.payload if answer.details is None else answer.details
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or (value and not any(isinstance(value.get(name), str) for name in _WORDS)):
         text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
         value = {"errorMessage": text}
         if answer.details is not None:
             value["errorType"] = answer.error
-    cuts = {"errorType": _WORD, "errorMessage": _SAID}
-    return {name: about.cut(text, most) for name, most in cuts.items() if isinstance(text := value.get(name), str)}
+    return {name: about.cut(text, most) for name, most in _WORDS.items() if isinstance(text := value.get(name), str)}
 
 
 # ---- what was raised ----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Given to the runtime by `worker`. Effects: not connected ``none``; 2xx ``done``;
 request was sent, ``unknown``.
 """
 
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import httpx
 
 from toolyard import __version__
 from toolyard.clock import SYSTEM, Clock
+from toolyard.consent.nango import DEFAULT_URL, NangoFailed
 from toolyard.contracts.tools import Authentication, HttpBinding, PinnedTool, ResponseHandling
 from toolyard.http_template import HttpTemplate, Request, compile_http
 from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Target, check_url
@@ -20,10 +21,14 @@ from toolyard.telemetry import tracing
 from toolyard.telemetry.logs import logger
 from toolyard.templates import LeftOut, Unfillable, Values, as_text, follow
 from toolyard_executors.context import Attempt
-from toolyard_executors.executor import WELL, Finished, Standing, failed
+from toolyard_executors.executor import Finished, Standing, failed, needs_consent
+from toolyard_executors.kinds.http.nango import Access, NangoAccess, NeedsConsent
+from toolyard_executors.kinds.http.nango_requests import proxied, signed_in
 from toolyard_executors.outbound.answers import Answer, understand
 from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
+from toolyard_executors.outbound.denials import Denials
 from toolyard_executors.outbound.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
+from toolyard_executors.outbound.waiting import seconds_of
 
 log = logger("http")
 
@@ -33,8 +38,6 @@ _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _ERROR_READ: Final = 64 * 1024
 _ERROR_SHOWN: Final = 2048
 _ERROR_IN_MESSAGE: Final = 300
-#: Seconds; a longer Retry-After is taken for this.
-_MAX_RETRY_AFTER: Final = 7 * 86400.0
 #: URLs whose judgement is remembered, because most tools always go to the same few; characters of the longest.
 _URLS_KEPT: Final = 1024
 _LONGEST_KEPT: Final = 512
@@ -45,6 +48,16 @@ _DEFAULT_HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A request and the way that it takes; ``access``: how it signs in, where Nango does that."""
+
+    request: httpx.Request
+    target: Target
+    connections: Connections
+    access: Access | None = None
+
+
 class HttpExecutor:
     """Runs http tools.
 
@@ -52,6 +65,7 @@ class HttpExecutor:
         allow: the private destinations that the operator opened.
         https_only: deny plain http.
         resolve: a host's addresses; the system's resolver if not given.
+        nango_url: where Nango is, for tools that sign in through it.
     """
 
     pool = "http"
@@ -63,12 +77,15 @@ class HttpExecutor:
         https_only: bool = False,
         resolve: Resolve | None = None,
         clock: Clock = SYSTEM,
+        nango_url: str = DEFAULT_URL,
     ) -> None:
         self._allow = allow or AllowList()
         self._https_only = https_only
         self._resolve = resolve
         self._clock = clock
         self._connections: Connections | None = None
+        self._denials = Denials(self.pool)
+        self._nango = NangoAccess(nango_url, clock)
         self._judged = lru_cache(maxsize=_URLS_KEPT)(self._judge)
 
     async def open(self) -> None:
@@ -80,10 +97,11 @@ class HttpExecutor:
         if self._connections is not None:
             await self._connections.close()
             self._connections = None
+        await self._nango.close()
 
     def standing(self) -> Standing:
         """Always well: how its upstreams are is seen in its calls."""
-        return WELL
+        return Standing(metrics=tuple(self._denials()))
 
     def prepare(self, tool: PinnedTool) -> HttpTemplate:
         """The tool's request, taken apart."""
@@ -91,61 +109,80 @@ class HttpExecutor:
             raise ValueError("not an http tool")  # noqa: TRY004 - said to the runtime, whatever is wrong with the tool
         return compile_http(tool.binding, secrets=tool.secrets)
 
+    def circuit(self, attempt: Attempt) -> str | None:
+        """The host and port of the tool's URL, which hold no placeholder; the way there through Nango is another."""
+        template: HttpTemplate = attempt.plan
+        return f"nango/{template.authority}" if template.authentication.type == "nango" else template.authority
+
     async def run(self, attempt: Attempt) -> Finished:
         """Send the request and read the answer; see `toolyard_executors.executor.Executor`."""
         try:
-            request, target = self._request(attempt)
-            return await self._exchange(attempt, request, target)
+            return await self._exchange(attempt, await self._sending(attempt))
+        except NeedsConsent as needed:
+            return needs_consent(needed.authorization)
+        except NangoFailed as error:
+            return failed(
+                error.failure,
+                str(error),
+                "none",
+                retryable=error.retryable,
+                retry_after=error.retry_after,
+                details=None if error.status is None else {"status": error.status},
+            )
         except Unfillable as error:
             return failed(error.code, str(error), "none")
         except EgressDenied as denied:
-            call = attempt.call
-            log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
+            self._denials.note(denied, attempt.call)
             return failed("egress_denied", "the tool may not connect to that address", "none")
         except (NotConnected, HostNotResolved) as error:
             return failed("upstream_error", str(error), "none")
         except Cut as error:
             return failed("upstream_error", str(error), "unknown")
 
-    def _request(self, attempt: Attempt) -> tuple[httpx.Request, Target]:
+    async def _sending(self, attempt: Attempt) -> _Sending:
+        if self._connections is None:
+            raise RuntimeError("the executor is not open")
         template: HttpTemplate = attempt.plan
         call = attempt.call
-        filled = template.fill(Values(call.arguments, call.context or {}, attempt.secret, call.call_id))
+        values = Values(call.arguments, call.context or {}, attempt.secret, call.call_id)
+        filled = template.fill(values)
         _note_password(attempt, template.authentication)
         binding = attempt.tool.binding
         hosts = binding.allowed_hosts if isinstance(binding, HttpBinding) else ()
         judge = self._judged if len(filled.url) <= _LONGEST_KEPT else self._judge
         target, url = judge(filled.url, hosts)
-        headers = [
-            (name.encode(), value.encode()) for name, value in _headers(filled, call.call_id, call.traceparent).items()
-        ]
-        extensions = {"timeout": _TIMEOUT}
-        request = httpx.Request(filled.method, url, headers=headers, content=filled.content, extensions=extensions)
-        request.headers.encoding = "ascii"  # or it is guessed anew at each look
-        return request, target
+        filled = Request(filled.method, filled.url, _headers(filled, call.call_id, call.traceparent), filled.content)
+        if template.authentication.type != "nango":
+            return _Sending(_built(filled, url), target, self._connections)
+        access = await self._nango.access(attempt, values)
+        if access.credentials is not None:
+            return _Sending(_built(signed_in(filled, access), url), target, self._connections, access)
+        await self._connections.check(target)  # the proxy connects for us, and to nothing that we would not
+        through = proxied(filled, access, self._nango.base_url, template.origin)
+        door, connections = self._nango.proxy(through.url)
+        return _Sending(_built(through, httpx.URL(door.url)), door, connections, access)
 
     def _judge(self, url: str, hosts: tuple[str, ...]) -> tuple[Target, httpx.URL]:
         """Where a URL leads; raises EgressDenied where that is not open. The same answer for the same URL, always."""
         target = check_url(url, allow=self._allow, allowed_hosts=hosts or None, https_only=self._https_only)
         return target, httpx.URL(target.url)
 
-    async def _exchange(self, attempt: Attempt, request: httpx.Request, target: Target) -> Finished:
-        if self._connections is None:
-            raise RuntimeError("the executor is not open")
-        errand = Errand(target, attempt.reached_out, attempt.call.rerunnable)
-        response = await self._connections.send(request, errand)
+    async def _exchange(self, attempt: Attempt, sending: _Sending) -> Finished:
+        errand = Errand(sending.target, attempt.reached_out, attempt.call.rerunnable)
+        response = await sending.connections.send(sending.request, errand)
         response.headers.encoding = "latin-1"
         try:
             if response.is_success:
                 return await _success(attempt, response)
-            return await self._failure(attempt, response)
+            return await self._failure(attempt, response, sending.access)
         finally:
             await response.aclose()
 
-    async def _failure(self, attempt: Attempt, response: httpx.Response) -> Finished:
+    async def _failure(self, attempt: Attempt, response: httpx.Response, access: Access | None) -> Finished:
         status = response.status_code
         body = await read_beginning(response, _ERROR_READ)
         answer = understand(body, response.headers.get("content-type", ""))
+        again = access is not None and await self._nango.refused(attempt, access, status, answer.value)
         shown = attempt.redactor.text(_shown(answer))
         told = _message(answer, _handling(attempt.tool))
         said = attempt.redactor.text(told) if told else " ".join(shown.split())
@@ -156,23 +193,18 @@ class HttpExecutor:
             "upstream_error",
             message,
             _effect(status),
-            retryable=status >= 500 or status in _TRY_AGAIN,
-            retry_after=self._retry_after(response.headers.get("retry-after")),
+            retryable=again or status >= 500 or status in _TRY_AGAIN,
+            retry_after=seconds_of(response.headers, self._clock.now()),
             details={"status": status} | ({"body": _cut(shown, _ERROR_SHOWN)} if shown else {}),
         )
 
-    def _retry_after(self, header: str | None) -> float | None:
-        """Seconds of a Retry-After: a number, or a date."""
-        if not header:
-            return None
-        text = header.strip()
-        if text.isascii() and text.isdecimal():
-            return min(float(text[:12]), _MAX_RETRY_AFTER)
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        return min(max(moment.timestamp() - self._clock.now(), 0.0), _MAX_RETRY_AFTER)
+
+def _built(filled: Request, url: httpx.URL) -> httpx.Request:
+    headers = [(name.encode(), value.encode()) for name, value in filled.headers.items()]
+    extensions = {"timeout": _TIMEOUT}
+    request = httpx.Request(filled.method, url, headers=headers, content=filled.content, extensions=extensions)
+    request.headers.encoding = "ascii"  # or it is guessed anew at each look
+    return request
 
 
 def _note_password(attempt: Attempt, method: Authentication) -> None:
@@ -188,7 +220,7 @@ def _headers(filled: Request, call_id: str, traceparent: str | None) -> dict[str
         **filled.headers,
         "Accept-Encoding": "gzip",
         "Idempotency-Key": call_id,
-        "traceparent": tracing.child(traceparent),
+        "traceparent": tracing.hand_on(traceparent),
     }
 
 

@@ -33,6 +33,13 @@ class Codes:
         self._bytes = 0
         self._making: dict[bytes, asyncio.Task[bytes]] = {}
 
+    def kept(self, plan: Plan) -> bytes | None:
+        """The code of a tool, where it was made already."""
+        found = self._kept.get(plan.key)
+        if found is not None:
+            self._kept.move_to_end(plan.key)
+        return found
+
     async def get(self, plan: Plan) -> bytes:
         """The code of a tool. Whoever asks while it is being made gets the same.
 
@@ -40,9 +47,8 @@ class Codes:
             Refused: it does not pass here.
             ServerLost: nobody could look at it.
         """
-        found = self._kept.get(plan.key)
+        found = self.kept(plan)
         if found is not None:
-            self._kept.move_to_end(plan.key)
             return found
         making = self._making.get(plan.key)
         if making is None:

@@ -6,12 +6,16 @@ Given to the runtime by `worker`. It runs nothing itself: see `toolyard.sandbox.
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final
+from functools import partial
+from typing import Final, get_args
 
 from toolyard.contracts.tools import PinnedTool
-from toolyard.sandbox.runner import Isolation, NoPlace, Runner, ServerLost, Told, Verdict
+from toolyard.sandbox.jail.runs import How
+from toolyard.sandbox.runner import Isolation, NoPlace, Runner, ServerLost, Step, Told, Verdict
 from toolyard.security.egress import AllowList
+from toolyard.telemetry import catalogue
 from toolyard.telemetry.logs import logger
+from toolyard.telemetry.metrics import Counter, Reading
 from toolyard.templates import Unfillable
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import Finished, Standing, failed
@@ -20,6 +24,10 @@ from toolyard_executors.kinds.sandbox.plans import Plan, plan_of
 from toolyard_executors.kinds.sandbox.requests import Requests
 from toolyard_executors.kinds.sandbox.verdicts import Circumstances, finished, is_hostile
 from toolyard_executors.outbound.connection import Connections, Resolve
+from toolyard_executors.outbound.denials import Denials
+
+#: The reason of a process that only code which has left the language can end by.
+_HOSTILE: Final = "hostile"
 
 log = logger("sandbox")
 
@@ -53,6 +61,8 @@ class SandboxExecutor:
         self._https_only = https_only
         self._resolve = resolve
         self._connections: Connections | None = None
+        self._denials = Denials(self.pool)
+        self._kills = Counter(catalogue.SANDBOX_KILLS, ((how,) for how in (*get_args(How)[1:], _HOSTILE)))
 
     async def open(self) -> None:
         """Start the locked processes; connections are opened when they are needed.
@@ -76,22 +86,28 @@ class SandboxExecutor:
         """How well tools are locked up, and whether they can be run."""
         found = self._runner.isolation
         details: dict[str, object] = {}
+        level = None
         if found is not None:
-            details["isolation"] = str(found.level)
+            level = details["isolation"] = str(found.level)
             if found.missing:
                 details["isolation_missing"] = dict(found.missing)
-        return Standing(self._runner.trouble, details, tuple(_metrics(found, self._runner)))
+        metrics = (*_readings(found, self._runner), *self._denials(), *self._kills())
+        return Standing(self._runner.trouble, details, metrics, level)
 
     def prepare(self, tool: PinnedTool) -> Plan:
         """What the tool may use and is given; its code is looked at when it is first run."""
         return plan_of(tool, self._runner.memory)
+
+    def circuit(self, attempt: Attempt) -> str | None:
+        """None: what fails is the author's code, and whom it asks is its own affair."""
+        return None
 
     async def run(self, attempt: Attempt) -> Finished:
         """Run the tool; see `toolyard_executors.executor.Executor`."""
         plan: Plan = attempt.plan
         try:
             job = plan.job(attempt)
-            code = await self._code(plan, attempt.remaining)
+            code = self._codes.kept(plan) or await self._code(plan, attempt.remaining)
         except Unfillable as error:
             return failed(error.code, str(error), "none")
         except Refused as refused:
@@ -101,7 +117,9 @@ class SandboxExecutor:
         requests = self._requests(attempt, plan)
         seconds = attempt.remaining
         try:
-            verdict, told = await self._runner.run(code, job, plan.limits(seconds), requests.answer)
+            verdict, told = await self._runner.run(
+                code, job, plan.limits(seconds), requests.answer, partial(_say, attempt)
+            )
         except ServerLost as lost:
             return _lost(lost)
         return self._finished(attempt, verdict, told, denied=requests.denied, seconds=seconds)
@@ -130,11 +148,14 @@ class SandboxExecutor:
             memory=plan.memory,
             allow=self._allow,
             https_only=self._https_only,
+            denials=self._denials,
         )
 
     def _finished(
         self, attempt: Attempt, verdict: Verdict, told: Told | None, *, denied: bool, seconds: float
     ) -> Finished:
+        if verdict.how != "answered":
+            self._kills.add(_HOSTILE if is_hostile(verdict) else verdict.how)
         if is_hostile(verdict):
             call = attempt.call
             about = {"call_id": call.call_id, "org": call.org, "tool": call.tool, "version": call.version}
@@ -160,14 +181,15 @@ def _lost(error: ServerLost) -> Finished:
     return failed("unavailable", _AWAY, "none", retryable=True)
 
 
-def _metrics(found: Isolation | None, runner: Runner) -> Iterator[str]:
-    yield "# TYPE toolyard_sandbox_isolation gauge"
+def _readings(found: Isolation | None, runner: Runner) -> Iterator[Reading]:
+    yield Reading(catalogue.SANDBOX_RUNS, (), runner.runs)
+    yield Reading(catalogue.FORK_SERVERS, (), runner.servers)
     if found is not None:
-        yield f'toolyard_sandbox_isolation{{level="{found.level}"}} 1'
-    yield "# TYPE toolyard_sandbox_wall gauge"
-    for wall, stands in found.walls.items() if found is not None else ():
-        yield f'toolyard_sandbox_wall{{wall="{wall}"}} {int(stands)}'
-    yield "# TYPE toolyard_sandbox_runs_total counter"
-    yield f"toolyard_sandbox_runs_total {runner.runs}"
-    yield "# TYPE toolyard_sandbox_fork_servers_total counter"
-    yield f"toolyard_sandbox_fork_servers_total {runner.servers}"
+        yield Reading(catalogue.ISOLATION, (found.level,), 1)
+        yield Reading(catalogue.SHORTFALL, (), found.level.short_of(runner.minimum))
+        for wall, stands in found.walls.items():
+            yield Reading(catalogue.WALL, (wall,), stands)
+
+
+def _say(attempt: Attempt, step: Step) -> None:
+    attempt.progress(step.done, step.total, step.message)

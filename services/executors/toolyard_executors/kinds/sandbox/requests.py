@@ -39,6 +39,7 @@ from toolyard_executors.kinds.sandbox.hops import (
 )
 from toolyard_executors.kinds.sandbox.verdicts import DENIED
 from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected
+from toolyard_executors.outbound.denials import Denials
 from toolyard_executors.outbound.reading import MAX_ANSWER, AnswerTooLarge, NotDecodable, read_body
 
 log = logger("sandbox")
@@ -79,6 +80,7 @@ class Requests:
         memory: int,
         allow: AllowList,
         https_only: bool,
+        denials: Denials,
     ) -> None:
         self._attempt = attempt
         self._connections = connections
@@ -86,6 +88,7 @@ class Requests:
         self._longest = min(MAX_ANSWER, memory // _ROOM)
         self._allow = allow
         self._https_only = https_only
+        self._denials = denials
         self.denied = False
 
     async def answer(self, data: bytes) -> bytes:
@@ -117,8 +120,7 @@ class Requests:
         if fault := fault_of(denied):
             return _failure("invalid", f"the URL cannot be used: {fault}")
         self.denied = True
-        call = self._attempt.call
-        log.info("egress denied", call_id=call.call_id, org=call.org, tool=call.tool, reason=str(denied.reason))
+        self._denials.note(denied, self._attempt.call)
         return _failure("denied", DENIED)
 
     async def _follow(self, question: Question) -> bytes:
@@ -151,7 +153,7 @@ class Requests:
 
     async def _send(self, hop: Hop) -> httpx.Response:
         call = self._attempt.call
-        own = {"accept-encoding": "gzip", "traceparent": tracing.child(call.traceparent)}
+        own = {"accept-encoding": "gzip", "traceparent": tracing.hand_on(call.traceparent)}
         headers = [
             (name.encode(), value.encode("ascii")) for name, value in {**_DEFAULTS, **hop.headers, **own}.items()
         ]

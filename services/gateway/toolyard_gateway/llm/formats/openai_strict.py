@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from toolyard.contracts.codec import encode_json
 from toolyard.contracts.tools import Schema
+from toolyard.subschemas import inner_schemas, resolve
 from toolyard_gateway.llm.adapting import types_of
-from toolyard_gateway.subschemas import inner_schemas, resolve
 
 _ANY: Final = frozenset({"type", "title", "description", "enum", "const", "anyOf", "$ref", "$defs"})
 _OF_TYPE: Final[dict[str, frozenset[str]]] = {

@@ -12,7 +12,8 @@ from typing import Final
 from toolyard.sandbox.language.classes import Type, check_fields, mark, may_inherit
 from toolyard.sandbox.language.facades.facade import Facade, facade
 from toolyard.sandbox.language.guards import make_writable, may_change
-from toolyard.sandbox.language.names import MODULE, check_attribute, words
+from toolyard.sandbox.language.methods import is_of_library, only_for
+from toolyard.sandbox.language.names import MODULE, check_attribute, is_own, words
 
 # ---- dataclasses --------------------------------------------------------------------------------
 
@@ -31,14 +32,18 @@ def dataclass(cls: type | None = None, /, **options: bool) -> type | Callable[[t
 def _made(cls: object, options: dict[str, bool]) -> type:
     if not (isinstance(cls, type) and may_change(cls)):
         raise TypeError("dataclass decorates classes of your own")
+    # Python makes source of them; of a field that was inherited, of the name that it has by now.
     names = {name for kind in cls.__mro__ for name in inspect.get_annotations(kind)}
-    # Python makes source of them.
+    names |= {field.name for kind in cls.__mro__ for field in getattr(kind, "__dataclass_fields__", {}).values()}
     if not all(type(name) is str and name.isidentifier() for name in names):
         raise TypeError("the fields of a dataclass have names")
     for name in names:
         check_attribute(name)
     made = mark(dataclasses.dataclass(**options)(cls))
     check_fields(made)
+    for name, method in list(vars(made).items()):
+        if is_own(name) and is_of_library(method):
+            setattr(made, name, only_for(made, method))
     return made
 
 

@@ -25,6 +25,9 @@ from toolyard.sandbox.language.guards import make_writable
 _TIMEOUT: Final = 30.0
 _LONGEST: Final = 86_400
 
+#: Characters of a method: the worker would take more for no question of a tool.
+_LONGEST_METHOD: Final = 40
+
 #: Options that authors know and that have no meaning here, or a dangerous one.
 _REFUSED: Final = {
     "verify": "certificates are always checked",
@@ -66,6 +69,10 @@ class Asking:
         self._most = most
         self._longest = longest
         self.asked = 0
+
+    def __deepcopy__(self, memo: object) -> "Asking":
+        # A copy of a session asks, and counts, as the session does.
+        return self
 
     def send(self, sent: Sent, timeout: float, *, redirects: bool) -> Response:
         """One request.
@@ -143,7 +150,7 @@ class Session:
             sent["Authorization"] = _login(login)
         return self._asking.send(
             Sent(
-                method=_text(method).upper(),
+                method=_method(method),
                 url=address(_text(url), self.params, params),
                 headers=sent,
                 body=body,
@@ -234,8 +241,8 @@ def _login(auth: object) -> str:
 
 
 def _seconds(timeout: object) -> float:
-    if isinstance(timeout, tuple):
-        return sum(_seconds(part) for part in timeout)
+    if isinstance(timeout, tuple) and len(timeout) == 2 and not any(isinstance(part, tuple) for part in timeout):
+        return sum(map(_seconds, timeout))
     if timeout is None:
         return _TIMEOUT
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
@@ -255,6 +262,13 @@ def _headers(standing: Mapping[str, object], given: Mapping[str, object] | None,
     if kind and not any(name.lower() == "content-type" for name in sent):
         sent["Content-Type"] = kind
     return sent
+
+
+def _method(method: object) -> str:
+    name = _text(method).upper()
+    if len(name) > _LONGEST_METHOD:
+        raise ValueError("the method is a short word, such as GET")
+    return name
 
 
 def _text(value: object) -> str:

@@ -22,6 +22,6 @@ def warm() -> None:
     guest.warm()
 
 
-def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes]) -> bytes:
+def serve(operation: str, payload: bytes, ask: Callable[[bytes], bytes], tell: Callable[[bytes], None]) -> bytes:
     """As the guest does."""
-    return guest.serve(operation, payload, ask)
+    return guest.serve(operation, payload, ask, tell)

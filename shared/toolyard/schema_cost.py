@@ -1,6 +1,7 @@
 """What a schema costs to apply, found before it is applied: pure measures of schemas, and of values.
 
-Called by `schemas`. One unit of cost is a few nanoseconds of the validator's time.
+Called by the gateway for arguments, and by executors for answers. One unit of cost is a few nanoseconds of the
+validator's time.
 """
 
 from collections import Counter, defaultdict
@@ -9,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, NamedTuple
 
 from toolyard.contracts.tools import Schema
-from toolyard_gateway.subschemas import Place, applied_below, applied_beside
+from toolyard.subschemas import Place, applied_below, applied_beside
 
 #: Schemas that apply to one place, all places together, and places looked at again: more are not even counted.
 MAX_STEPS: Final = 50_000

@@ -1,6 +1,6 @@
 """Where schemas stand inside of a schema, which of them apply to which place of a value, and what references lead to.
 
-Called by `schemas`, `schema_cost` and `arguments`; it knows nothing of costs.
+Called by `schema_cost`, and by the gateway; it knows nothing of costs.
 """
 
 from collections.abc import Iterator

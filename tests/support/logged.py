@@ -1,0 +1,29 @@
+"""The logs of this process, set up as a service does it, and afterwards as they were."""
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from toolyard.telemetry import logs
+from toolyard.telemetry.levels import LEVELS
+
+
+@contextmanager
+def logged(**options: Any) -> Iterator[io.StringIO]:
+    """All that is logged meanwhile, as JSON lines; ``options`` are those of `logs.configure`."""
+    before, theirs = structlog.get_config(), list(logging.getLogger().handlers)
+    lowest, written = logging.getLogger().level, io.StringIO()
+    logs.configure(form="json", **options)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))
+    try:
+        yield written
+    finally:
+        LEVELS.__init__()  # type: ignore[misc]  # those of the process, as they were
+        structlog.configure(**before)
+        structlog.contextvars.clear_contextvars()
+        logging.getLogger().handlers = theirs
+        logging.getLogger().setLevel(lowest)

@@ -1,0 +1,27 @@
+"""The settings of a scheduler: what is told of orgs whose events are kept."""
+
+import pytest
+
+from toolyard.errors import SettingsError
+from toolyard_scheduler.settings import SchedulerSettings, read_settings
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SchedulerSettings:
+    for name, value in {"TOOLYARD_TRANSPORT_URL": "amqp://127.0.0.1/", **variables}.items():
+        monkeypatch.setenv(name, value)
+    return read_settings()
+
+
+def test_streams_are_named_once_each_and_kept_for_a_week(monkeypatch: pytest.MonkeyPatch):
+    settings = read(monkeypatch, TOOLYARD_FEED_STREAMS="acme, other,acme")
+    assert (settings.feed, settings.feed_streams, settings.feed_kept) == ("on", ("acme", "other"), 7 * 86_400)
+
+
+def test_a_stream_of_what_is_no_org_is_refused(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(SettingsError, match=r"TOOLYARD_FEED_STREAMS: 'a\.b' is not the name of an org"):
+        read(monkeypatch, TOOLYARD_FEED_STREAMS="acme,a.b")
+
+
+def test_streams_into_which_nothing_would_come_are_refused(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(SettingsError, match="TOOLYARD_FEED_STREAMS names orgs, and TOOLYARD_FEED is off"):
+        read(monkeypatch, TOOLYARD_FEED_STREAMS="acme", TOOLYARD_FEED="off")
