@@ -50,6 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.proof)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test runs in this process sets up its logs: the next file's tests look at their own."""
+    from tests.support.logged import logs_kept
+
+    with logs_kept():
+        yield
+
+
 @pytest.fixture(scope="module")
 def uncounted() -> Iterator[None]:
     """For tests whose parts are processes of their own: counting the lines of the load would only slow it down."""

@@ -13,17 +13,25 @@ from toolyard.telemetry.levels import LEVELS
 
 
 @contextmanager
-def logged(**options: Any) -> Iterator[io.StringIO]:
-    """All that is logged meanwhile, as JSON lines; ``options`` are those of `logs.configure`."""
+def logs_kept() -> Iterator[None]:
+    """Whatever is set up meanwhile, the logs are afterwards as they were."""
     before, theirs = structlog.get_config(), list(logging.getLogger().handlers)
-    lowest, written = logging.getLogger().level, io.StringIO()
-    logs.configure(form="json", **options)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))
+    lowest = logging.getLogger().level
     try:
-        yield written
+        yield
     finally:
         LEVELS.__init__()  # type: ignore[misc]  # those of the process, as they were
         structlog.configure(**before)
         structlog.contextvars.clear_contextvars()
         logging.getLogger().handlers = theirs
         logging.getLogger().setLevel(lowest)
+
+
+@contextmanager
+def logged(**options: Any) -> Iterator[io.StringIO]:
+    """All that is logged meanwhile, as JSON lines; ``options`` are those of `logs.configure`."""
+    written = io.StringIO()
+    with logs_kept():
+        logs.configure(form="json", **options)
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))
+        yield written
