@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.support.arcade.engine import ArcadeEngine
     from tests.support.arcade.worker import ArcadeWorker
     from tests.support.aws.lambda_server import LambdaServer
+    from tests.support.collector import Collector
     from tests.support.postgres import PostgresNode
     from tests.support.rabbit import RabbitNode
     from tests.support.services import Broker, Database
@@ -186,6 +187,24 @@ def upstream(tmp_path: Path) -> Iterator["Upstream"]:
 
     with Upstream(effects=tmp_path / "effects.jsonl") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def upstream_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Upstream"]:
+    """The same for the tests of one module."""
+    from tests.support.upstream import Upstream
+
+    with Upstream(effects=tmp_path_factory.mktemp("upstream") / "effects.jsonl") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator["Collector"]:
+    """A receiver of OTLP for the tests of one module."""
+    from tests.support.collector import Collector
+
+    with Collector() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,6 @@ AT_ONCE = 150
 COLOURS: dict[str, type[Any]] = {"sync": Client, "async": Awaited}
 
 
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(effects=tmp_path_factory.mktemp("upstream") / "effects.jsonl") as server:
-        yield server
-
-
 class Restarted:
     """The system in one process, at one address however often it dies."""
 
@@ -49,13 +43,13 @@ class Restarted:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Restarted]:
-    running = Restarted(tmp_path_factory.mktemp("dev"), upstream)
-    echo = {"type": "http", "method": "POST", "url": f"{upstream.url}/echo"}
+def system(tmp_path_factory: pytest.TempPathFactory, upstream_module: Upstream) -> Iterator[Restarted]:
+    running = Restarted(tmp_path_factory.mktemp("dev"), upstream_module)
+    echo = {"type": "http", "method": "POST", "url": f"{upstream_module.url}/echo"}
     city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     running.dev.create_tool("echo", echo, parameters=city, key_fields=["city"])
-    running.dev.create_tool("broken", {"type": "http", "method": "POST", "url": f"{upstream.url}/status/400"})
-    running.dev.create_tool("held", {"type": "http", "method": "GET", "url": f"{upstream.url}/held"})
+    running.dev.create_tool("broken", {"type": "http", "method": "POST", "url": f"{upstream_module.url}/status/400"})
+    running.dev.create_tool("held", {"type": "http", "method": "GET", "url": f"{upstream_module.url}/held"})
     yield running
     running.kill()
 
@@ -110,17 +104,17 @@ def test_many_calls_are_answered_in_order(client: Any):
     assert [call.arguments["city"] for call in calls] == [str(n) for n in range(120) if n not in (7, 110)]
 
 
-def test_a_call_is_followed_and_cancelled(client: Any, upstream: Upstream):
-    upstream.hold()
+def test_a_call_is_followed_and_cancelled(client: Any, upstream_module: Upstream):
+    upstream_module.hold()
     try:
         call = client.call("held", wait=0)
-        wait_until(upstream.held, within=60, what="the tool to be called")
+        wait_until(upstream_module.held, within=60, what="the tool to be called")
         assert client.cancel(call.call_id, wait=20).state == "cancelled"
         one, other = client.call_many([{"tool": "held", "conversation": "gone"}] * 2, wait=0)
         assert client.cancel(conversation="gone") == 2
         assert client.get(one.call_id, wait=20).state == client.get(other.call_id, wait=20).state == "cancelled"
     finally:
-        upstream.let_go()
+        upstream_module.let_go()
     events = list(client.events(call.call_id))
     assert [event.event for event in events][:: len(events) - 1] == ["accepted", "cancelled"]
     assert list(client.events(call.call_id, last_event_id=events[0].id)) == events[1:]
@@ -137,17 +131,17 @@ def test_tools_and_turns(client: Any):
     assert [(one.tool, one.state, one.code) for one in turn.calls] == [("echo", "succeeded", None)]
 
 
-async def test_as_many_wait_at_once_as_the_program_asks_for(system: Restarted, upstream: Upstream):
-    upstream.hold()
+async def test_as_many_wait_at_once_as_the_program_asks_for(system: Restarted, upstream_module: Upstream):
+    upstream_module.hold()
     try:
         async with AsyncClient(system.url, system.key) as client:
             asked = [asyncio.ensure_future(client.call("held", wait=60)) for _ in range(AT_ONCE)]
-            all_held = lambda: len(upstream.held()) == AT_ONCE  # noqa: E731
+            all_held = lambda: len(upstream_module.held()) == AT_ONCE  # noqa: E731
             await asyncio.to_thread(wait_until, all_held, within=60, what="all of them to be called at once")
-            upstream.let_go()
+            upstream_module.let_go()
             assert Counter([(await one).state for one in asked]) == {"succeeded": AT_ONCE}
     finally:
-        upstream.let_go()
+        upstream_module.let_go()
 
 
 def all_calls(client: Client) -> list[Any]:
@@ -157,9 +151,9 @@ def all_calls(client: Client) -> list[Any]:
 
 
 @pytest.mark.timeout(600)
-def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, upstream: Upstream):
+def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, upstream_module: Upstream):
     """The tools are read-only: they are called again."""
-    upstream.hold()
+    upstream_module.hold()
     followed = threading.Barrier(len(COLOURS) + 1)
 
     def wait(kind: type[Any]) -> Call:
@@ -177,7 +171,7 @@ def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, 
     with ThreadPoolExecutor(2 * len(COLOURS)) as threads:
         waiting = [threads.submit(wait, kind) for kind in COLOURS.values()]
         try:
-            wait_until(lambda: len(upstream.held()) == len(COLOURS), within=60, what="both tools to be called")
+            wait_until(lambda: len(upstream_module.held()) == len(COLOURS), within=60, what="both tools to be called")
             with Client(system.url, system.key) as client:
                 calls = wait_until(lambda: all_calls(client), within=60, what="the ledger to know both calls")
             streams = [threads.submit(follow, call["call_id"]) for call in calls]
@@ -185,7 +179,7 @@ def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, 
             system.kill()
             system.start()
         finally:
-            upstream.let_go()
+            upstream_module.let_go()
         ended = [one.result(90) for one in waiting]
         told = [one.result(90) for one in streams]
 

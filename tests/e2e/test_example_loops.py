@@ -66,25 +66,19 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(effects=tmp_path_factory.mktemp("loops") / "effects.jsonl") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     with Provider(ROUNDS) as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=["embedded", "rabbitmq"])
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Any:
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream_module: Upstream) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":
-        yield from _embedded(folder, upstream)
+        yield from _embedded(folder, upstream_module)
     else:
         amqp, database = (request.getfixturevalue(name) for name in ("amqp_url_module", "postgres_url_module"))
-        yield from _over_rabbitmq(folder, upstream, amqp, database)
+        yield from _over_rabbitmq(folder, upstream_module, amqp, database)
 
 
 def _embedded(folder: Path, upstream: Upstream) -> Iterator[Running]:

@@ -32,12 +32,6 @@ SECRET = "s3cr3t-of-the-upstream"
 
 
 @pytest.fixture(scope="module")
-def upstream_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(effects=tmp_path_factory.mktemp("upstream") / "effects.jsonl") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def users(private_broker_module: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Users]:
     found = Users(private_broker_module, "least", tmp_path_factory.mktemp("least"))
     yield found

@@ -30,24 +30,12 @@ _OF_LAMBDA: Final = {"toolyard_lambda_threads", "toolyard_lambda_clients", "tool
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(effects=tmp_path_factory.mktemp("upstream") / "effects.jsonl") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def system(
     tmp_path_factory: pytest.TempPathFactory,
     amqp_url_module: str,
     postgres_url_module: str,
     collector: Collector,
-    upstream: Upstream,
+    upstream_module: Upstream,
 ) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     with System(folder, amqp=amqp_url_module, database=postgres_url_module, allow="127.0.0.1") as running:
@@ -57,10 +45,10 @@ def system(
         running.ready("sandbox")
         with running.client() as client:
             for tool in (
-                http_tool("echo", "GET", f"{upstream.url}/echo"),
-                http_tool("effect", "POST", f"{upstream.url}/effects"),
-                http_tool("quiet", "GET", f"{upstream.url}/echo"),
-                http_tool("ill", "GET", f"{upstream.url}/status/404"),
+                http_tool("echo", "GET", f"{upstream_module.url}/echo"),
+                http_tool("effect", "POST", f"{upstream_module.url}/effects"),
+                http_tool("quiet", "GET", f"{upstream_module.url}/echo"),
+                http_tool("ill", "GET", f"{upstream_module.url}/status/404"),
             ):
                 saved = client.post("/v1/tools", json=tool)
                 assert saved.status_code == 201, saved.text
@@ -195,7 +183,7 @@ def test_it_ends_by_itself(system: System, client: httpx.Client):
 
 
 # ---- without the monitor channel ----------------------------------------------------------------
-def test_losing_the_monitor_channel_never_affects_a_result(system: System, client: httpx.Client, upstream: Upstream):
+def test_losing_the_monitor_channel_never_affects_a_result(system: System, client: httpx.Client):
     """Heartbeats, breakers and what the feed is told go nowhere, while calls run that need a claim, and others."""
     assert call(client, "effect")["state"] == "succeeded"
     with _Channel(str(system.env["TOOLYARD_TRANSPORT_URL"])) as broker:

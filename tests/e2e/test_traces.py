@@ -36,24 +36,12 @@ _CODE: Final = (
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(effects=tmp_path_factory.mktemp("upstream") / "effects.jsonl") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def system(
     tmp_path_factory: pytest.TempPathFactory,
     amqp_url_module: str,
     postgres_url_module: str,
     collector: Collector,
-    upstream: Upstream,
+    upstream_module: Upstream,
 ) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     with System(folder, amqp=amqp_url_module, database=postgres_url_module, allow="127.0.0.1") as running:
@@ -63,7 +51,7 @@ def system(
         running.start("sandbox", "worker", "sandbox", env={"TOOLYARD_SANDBOX_MINIMUM": "degraded"})
         running.ready("sandbox")
         with running.client() as client:
-            for tool in _tools(upstream.url):
+            for tool in _tools(upstream_module.url):
                 saved = client.post("/v1/tools", json=tool)
                 assert saved.status_code == 201, saved.text
             wait_until(lambda: not _claimed(client, collector), within=60, what="the worker to be past its first calls")
@@ -132,7 +120,7 @@ def is_inside(span: Span, outer: Span) -> bool:
 
 # ---- one call ---------------------------------------------------------------------------------------
 def test_one_trace_goes_from_the_callers_request_to_the_upstream_and_the_ledger(
-    client: httpx.Client, collector: Collector, upstream: Upstream
+    client: httpx.Client, collector: Collector, upstream_module: Upstream
 ):
     given = a_trace()
 
@@ -163,7 +151,7 @@ def test_one_trace_goes_from_the_callers_request_to_the_upstream_and_the_ledger(
         "toolyard-scheduler",
     ]
     assert ended["trace_id"] == given[3:35]
-    assert asked(upstream, given[3:35]) == [f"00-{given[3:35]}-{request.span_id}-01"]
+    assert asked(upstream_module, given[3:35]) == [f"00-{given[3:35]}-{request.span_id}-01"]
     assert not any(span.failed for same in spans.values() for span in same)
     assert serve.start <= send.start <= process.start <= execute.start <= request.start <= request.end <= execute.end
 
@@ -258,7 +246,7 @@ def test_who_follows_gets_the_context_of_who_told(client: httpx.Client, collecto
     ids=["short", "zeros", "bytes", "long"],
 )
 def test_a_traceparent_that_is_none_is_passed_over(
-    client: httpx.Client, collector: Collector, upstream: Upstream, given: str | bytes
+    client: httpx.Client, collector: Collector, upstream_module: Upstream, given: str | bytes
 ):
     raw = given.encode() if isinstance(given, str) else given
     headers = [(b"traceparent", raw), (b"prefer", b"wait=60")]
@@ -270,11 +258,11 @@ def test_a_traceparent_that_is_none_is_passed_over(
     assert re.fullmatch("[0-9a-f]{32}", found)
     spans = collector.trace(found, [SERVE, SEND, PROCESS, "GET", LOG])
     assert spans[SERVE][0].parent_id == ""
-    assert asked(upstream, found) == [f"00-{found}-{spans['GET'][0].span_id}-01"]
+    assert asked(upstream_module, found) == [f"00-{found}-{spans['GET'][0].span_id}-01"]
 
 
 def test_what_its_caller_does_not_record_nobody_records_and_its_context_goes_on_as_it_came(
-    client: httpx.Client, collector: Collector, upstream: Upstream
+    client: httpx.Client, collector: Collector, upstream_module: Upstream
 ):
     given, after = a_trace(recorded=False), a_trace()
 
@@ -282,7 +270,7 @@ def test_what_its_caller_does_not_record_nobody_records_and_its_context_goes_on_
     call(client, "echo", after)
 
     assert ended["trace_id"] == given[3:35]
-    assert asked(upstream, given[3:35]) == [given]
+    assert asked(upstream_module, given[3:35]) == [given]
     collector.trace(after[3:35], [SERVE, SEND, PROCESS, "execute_tool echo", "GET", TELL, LOG])
     assert collector.spans(given[3:35]) == []
 
@@ -341,7 +329,7 @@ def test_a_claim_is_a_part_of_it_and_what_the_ledger_did_is_a_part_of_the_claim(
 
 
 def test_a_further_attempt_is_in_the_same_trace_and_linked_to_the_one_before(
-    client: httpx.Client, collector: Collector, upstream: Upstream
+    client: httpx.Client, collector: Collector, upstream_module: Upstream
 ):
     given = a_trace()
 
@@ -361,7 +349,7 @@ def test_a_further_attempt_is_in_the_same_trace_and_linked_to_the_one_before(
     assert ("toolyard.parked", {"toolyard.reason": "retry"}) in [
         (name, attributes) for span in spans[LOG] for name, attributes in span.events
     ]
-    assert len(asked(upstream, given[3:35])) == 2
+    assert len(asked(upstream_module, given[3:35])) == 2
 
 
 def test_a_refusal_is_no_failure_of_the_gateway_and_says_its_code(client: httpx.Client, collector: Collector):
@@ -392,7 +380,7 @@ def test_what_goes_wrong_is_told_by_its_code(
 
 
 def test_a_sandboxed_tool_asks_its_upstream_in_the_same_trace(
-    client: httpx.Client, collector: Collector, upstream: Upstream
+    client: httpx.Client, collector: Collector, upstream_module: Upstream
 ):
     given = a_trace()
 
@@ -404,7 +392,7 @@ def test_a_sandboxed_tool_asks_its_upstream_in_the_same_trace(
     (execute,), (request,) = spans["execute_tool code"], spans["GET"]
     assert is_inside(request, execute)
     assert execute.service == "toolyard-worker-sandbox"
-    assert asked(upstream, given[3:35]) == [f"00-{given[3:35]}-{request.span_id}-01"]
+    assert asked(upstream_module, given[3:35]) == [f"00-{given[3:35]}-{request.span_id}-01"]
 
 
 def test_what_is_parked_says_so_and_goes_on_in_its_trace(client: httpx.Client, collector: Collector):
@@ -499,11 +487,13 @@ def test_a_receiver_that_is_away_changes_nothing_for_calls(client: httpx.Client,
     assert worker.output().count("telemetry is not exported") <= 1 + minutes
 
 
-def test_toolyard_dev_exports_what_is_left_when_it_is_stopped(tmp_path: Path, collector: Collector, upstream: Upstream):
+def test_toolyard_dev_exports_what_is_left_when_it_is_stopped(
+    tmp_path: Path, collector: Collector, upstream_module: Upstream
+):
     given = a_trace()
     env = collector.env(OTEL_BSP_SCHEDULE_DELAY="600000", OTEL_SERVICE_NAME="mine")
     with Dev(tmp_path, env={**env, "TOOLYARD_EGRESS_ALLOW": "127.0.0.1"}) as dev:
-        dev.create_tool("ask", {"type": "http", "method": "GET", "url": f"{upstream.url}/echo"})
+        dev.create_tool("ask", {"type": "http", "method": "GET", "url": f"{upstream_module.url}/echo"})
         body = {"tool": "ask", "arguments": {}}
         answer = dev.client.post("/v1/calls", json=body, headers={"Prefer": "wait=60", "traceparent": given})
         assert answer.json()["state"] == "succeeded", answer.text

@@ -105,7 +105,7 @@ class Ledger:
         self._told = told
         self._heard = heard
         self._seen = Remembered()
-        self._foreign: list[Entry] = []
+        self._foreign: set[tuple[int, int]] = set()
         self._moved = asyncio.Event()
         self._began = clock.now()
         self.sender = position.owner or ""
@@ -206,7 +206,9 @@ class Ledger:
         self._foreign.clear()
         to = Place(last.offset, last.message_id, opened.newest_after(self.record_time, self._clock.now()))
         await self._commit(opened.entries, to, began)
-        applied = [entry for entry in opened.entries if entry not in self._foreign] if self._foreign else opened.entries
+        applied = opened.entries
+        if foreign := self._foreign:
+            applied = [entry for entry in applied if (entry.offset, entry.place) not in foreign]
         for hear in self._heard:
             hear(applied, to.offset)
         self._counts["records"] += len(records)
@@ -258,14 +260,14 @@ class Ledger:
 
     def _tell(self, folded: Folded) -> None:
         self._counts.update(folded.counts)
-        self._foreign += folded.foreign
+        self._foreign.update((entry.offset, entry.place) for entry in folded.foreign)
         self._told(folded)
         self._moved.set()
         self._moved = asyncio.Event()
 
     def _refused(self, records: Sequence[Record]) -> list[tuple[Record, BadSignature]]:
         """The records in which workers speak of calls of other pools."""
-        said = {entry.offset for entry in self._foreign}
+        said = {offset for offset, _ in self._foreign}
         return [(each, self._envelope.refused(each, not_theirs())) for each in records if each.offset in said]
 
     def _put_away(self, refused: Sequence[tuple[Record, BadSignature]]) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.sandbox.conftest import ended, pid_of
 from tests.support import leash
 from tests.support.waiting import async_wait_until
 from tests.unit.gateway.rig import ECHO, Rig, running
@@ -59,14 +58,16 @@ async def gateway(template: Path, tmp_path: Path, runner: Runner) -> AsyncIterat
 @pytest_asyncio.fixture(loop_scope="module")
 async def alone(template: Path, tmp_path: Path) -> AsyncIterator[Rig]:
     """A gateway with a sandbox of its own; none of its processes is left."""
-    before = leash.members(os.getpid())
     async with running(template, tmp_path) as made:
         yield made
+        family = leash.members(server_of(made))
+    await ended(*family)
 
-    async def ended() -> bool:
-        return leash.members(os.getpid()) <= before
 
-    await async_wait_until(ended, within=20, what="no process of the gateway's sandbox is left")
+def server_of(gateway: Rig) -> int:
+    """The fork server of a gateway's own sandbox, which has looked at code."""
+    started: Any = gateway.parts.code_check._checker
+    return pid_of(started._start.result()._jail)
 
 
 async def errors_of(gateway: Rig, definition: dict[str, Any]) -> list[dict[str, str]]:
@@ -270,10 +271,8 @@ async def test_a_hundred_sources_at_once_are_all_looked_at(gateway: Rig):
 
 
 async def test_what_the_sandbox_lost_is_looked_at_by_another_one(alone: Rig):
-    before = leash.members(os.getpid())
     await alone.tool(sandboxed())
-    for pid in leash.members(os.getpid()) - before:
-        os.kill(pid, signal.SIGKILL)
+    leash.kill_all(server_of(alone))
 
     async def answered() -> bool:
         response = await alone.client.post("/v1/tools/validate", json=sandboxed())

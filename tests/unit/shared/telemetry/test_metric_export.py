@@ -14,12 +14,6 @@ from toolyard.telemetry.metric_export import MetricExport
 from toolyard.telemetry.metrics import Board, Reading
 
 
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
 @pytest.fixture
 def _to_the_collector(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
