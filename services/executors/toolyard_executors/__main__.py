@@ -25,7 +25,7 @@ from toolyard.transport.envelope import Envelope
 from toolyard_executors.clock import WorkerClock
 from toolyard_executors.executor import Executor
 from toolyard_executors.settings import WorkerSettings, read_settings
-from toolyard_executors.worker import DRAIN, Worker
+from toolyard_executors.worker import Worker
 
 #: Where a worker serves its health, if nobody says otherwise.
 _HEALTH_PORT: Final = 8081
@@ -145,8 +145,8 @@ async def _serve(pool: str, settings: WorkerSettings, worker_id: str, stop: asyn
             **worker.details,
         )
         await stop.wait()
-        log.info("worker stops", worker=worker_id, running=worker.running, drain_seconds=DRAIN)
-        await worker.stop()
+        log.info("worker stops", worker=worker_id, running=worker.running, drain_seconds=settings.drain)
+        await worker.stop(settings.drain)
     finally:
         await worker.close()
         await transport.close()

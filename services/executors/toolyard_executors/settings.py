@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from toolyard import timing
 from toolyard.arcade_names import ARCADE_URL
 from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
@@ -16,6 +17,7 @@ from toolyard.settings import (
     path,
     port,
     read,
+    seconds,
     service_url,
     setting,
     text,
@@ -53,6 +55,10 @@ class WorkerSettings:
     concurrency: int | None = setting("TOOLYARD_CONCURRENCY", number(1, _MOST), None)
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
     sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(_LEAST_MEMORY, _MOST_MEMORY), _MEMORY)
+    longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", seconds, None)
+    consumer_timeout: float | None = setting("TOOLYARD_CONSUMER_TIMEOUT", seconds, None)
+    drain_given: float | None = setting("TOOLYARD_DRAIN", seconds, None)
+    grace: float | None = setting("TOOLYARD_GRACE", seconds, None)
     breaker: str = setting("TOOLYARD_BREAKER", one_of("on", "off"), "on")
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
@@ -63,6 +69,11 @@ class WorkerSettings:
     def breaker_policy(self) -> Policy | None:
         """When a provider that fails is left alone; None for never."""
         return USUAL if self.breaker == "on" else None
+
+    @property
+    def drain(self) -> float:
+        """Seconds that calls that run may go on when the worker is asked to stop."""
+        return timing.drain_of(self.drain_given, self.longest_attempt)
 
     def places(self, pool: str) -> int:
         """Calls that run at a time in this pool."""
@@ -89,6 +100,8 @@ def check(settings: WorkerSettings, pool: str) -> None:
     production = settings.profile == "production"
     problems = _unsafe(settings) if production else []
     problems += unfit_for_pool(settings.signing_keys, pool, production=production)
+    problems += timing.of_attempts(settings.longest_attempt, settings.consumer_timeout)
+    problems += timing.of_drain(settings.longest_attempt, settings.drain_given, settings.grace)
     if pool == "sandbox" and settings.places(pool) > _MOST_PROCESSES:
         problems.append(
             f"TOOLYARD_CONCURRENCY: {settings.concurrency} are too many for the pool sandbox, where each call has a "

@@ -14,6 +14,7 @@ from toolyard.telemetry import catalogue
 from toolyard.telemetry.health import Verdict
 from toolyard.telemetry.logs import logger
 from toolyard.telemetry.metrics import Board
+from toolyard.timing import DRAIN
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Subscription, Transport
 from toolyard.transport.envelope import Envelope
@@ -32,8 +33,6 @@ from toolyard_executors.sending import send
 
 #: Unsettled messages of the worker's own queue.
 _OWN_PREFETCH: Final = 256
-#: Seconds that running calls are given when the process is asked to stop.
-DRAIN: Final = 30.0
 #: Seconds without an answer after which a full window means that no claim is answered.
 _FULL_FOR: Final = 5.0
 

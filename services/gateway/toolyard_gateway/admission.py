@@ -17,10 +17,11 @@ from toolyard.contracts.tools import fallback_pool
 from toolyard.errors import FieldError, FieldsRefused, Refused
 from toolyard.telemetry import logs, spans, tracing
 from toolyard.telemetry.levels import LEVELS
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport import topology
 from toolyard_gateway.api import models
 from toolyard_gateway.correlation import Correlator
-from toolyard_gateway.fields import check_queue_timeout, check_user
+from toolyard_gateway.fields import check_queue_timeout, check_timeout, check_user
 from toolyard_gateway.one_at_a_time import OneAtATime
 from toolyard_gateway.pending import Answer, Pending
 from toolyard_gateway.position import LedgerWatch
@@ -147,7 +148,9 @@ class Door:
         publisher: Publisher,
         ledger: LedgerWatch,
         clock: Clock,
+        longest_attempt: float = LONGEST_ATTEMPT,
     ) -> None:
+        self._longest_attempt = longest_attempt
         self._gateway_id = gateway_id
         self._registry = registry
         self._recall = recall
@@ -227,6 +230,7 @@ class Door:
         asked, tool = admission.asked, admission.resolved
         errors = argument_errors(tool.validator, asked.arguments, "arguments")
         errors += check_queue_timeout(asked.queue_timeout, _budget(admission))
+        errors += check_timeout(_attempt(admission), self._longest_attempt)
         errors += check_user(asked.user, needed=tool.needs_user)
         if errors:
             raise FieldsRefused(errors)
@@ -314,7 +318,7 @@ class Door:
             body_hash=admission.body_hash,
             accepted_at=now,
             deadline=(asked.not_before or now) + _budget(admission),
-            timeout=asked.timeout or spec.timeout or DEFAULT_TIMEOUT,
+            timeout=_attempt(admission),
             queue_timeout=asked.queue_timeout or spec.queue_timeout,
             not_before=asked.not_before,
             retry=spec.retry if spec.retry.max_attempts > 1 else None,
@@ -341,6 +345,11 @@ def _tell(step: Step, admission: Admission) -> None:
         about["call_id"] = admission.call_id
     about |= logs.trace_of(asked.traceparent)
     log.debug("a step of the admission", step=getattr(step, "__name__", ""), **about)
+
+
+def _attempt(admission: Admission) -> float:
+    """Seconds for one attempt."""
+    return admission.asked.timeout or admission.resolved.spec.timeout or DEFAULT_TIMEOUT
 
 
 def _budget(admission: Admission) -> float:

@@ -14,6 +14,7 @@ from toolyard.store.crossing import Crossing
 from toolyard.store.vault import Vault
 from toolyard.telemetry import catalogue
 from toolyard.telemetry.metrics import Board
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
 from toolyard_gateway.admission import Door
@@ -58,6 +59,7 @@ class Given:
         egress_allow: private destinations that tools may name, as the executors have them.
         first_key: becomes the admin key where there is none yet.
         log_max_lag: seconds that the ledger may be behind before calls are refused.
+        longest_attempt: seconds that one attempt may take, whoever asks.
         max_open: calls open at a time.
         own_transport: the app opens and closes the transport; if not, whoever made it does.
         live_bounds: how much live events may take.
@@ -78,6 +80,7 @@ class Given:
     egress_allow: AllowList = _NO_EGRESS
     first_key: str | None = None
     log_max_lag: float = 900.0
+    longest_attempt: float = LONGEST_ATTEMPT
     max_open: int = 10_000
     own_transport: bool = True
     live_bounds: Bounds = DEFAULT
@@ -149,6 +152,7 @@ class Assembly:
             publisher=self._publisher,
             ledger=self._ledger,
             clock=self._given.clock,
+            longest_attempt=self._given.longest_attempt,
         )
 
     @cached_property

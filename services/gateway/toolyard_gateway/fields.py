@@ -114,6 +114,14 @@ def check_queue_timeout(queue_timeout: float | None, deadline: float | None) -> 
     return (FieldError("queue_timeout", text),)
 
 
+def check_timeout(timeout: float, most: float) -> tuple[FieldError, ...]:
+    """What is wrong with an attempt of so many seconds, where workers are set up for so many."""
+    if timeout <= most:
+        return ()
+    text = f"of this call, or of its tool, is {timeout:g} s; here an attempt takes at most {most:g} s"
+    return (FieldError("timeout", f"{text} (TOOLYARD_LONGEST_ATTEMPT)"),)
+
+
 def check_user(user: str | None, *, needed: bool) -> tuple[FieldError, ...]:
     """What is wrong with a call of nobody, where the tool acts for somebody."""
     if not needed or (user is not None and user.strip()):

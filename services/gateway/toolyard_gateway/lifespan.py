@@ -9,12 +9,11 @@ from fastapi import FastAPI
 
 from toolyard.errors import StoreError
 from toolyard.telemetry.logs import logger
+from toolyard.timing import GATEWAY_DRAIN
 from toolyard_gateway.api.parts import Parts
 from toolyard_gateway.authentication import seed_first_key
 from toolyard_gateway.code_check import OwnRunner
 
-#: Seconds that waiters are given when the gateway stops.
-DRAIN: Final = 10.0
 _SEED_AGAIN: Final = 1.0
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 log = logger("gateway")
@@ -87,7 +86,7 @@ async def _seed_once(parts: Parts, first_key: str) -> None:
         parts.keyless = False
 
 
-async def drain(parts: Parts, *, patience: float = DRAIN) -> None:
+async def drain(parts: Parts, *, patience: float = GATEWAY_DRAIN) -> None:
     """Take no more calls, and let those who wait have their answers, as far as that goes within ``patience``."""
     if not parts.draining:
         parts.draining = parts.door.closed = True

@@ -13,6 +13,7 @@ from toolyard.telemetry import machine
 from toolyard.telemetry.export import exporting
 from toolyard.telemetry.logs import logger
 from toolyard.telemetry.metrics import Board
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport import topology
 from toolyard.transport.alarm import Alarm
 from toolyard.transport.connect import connect
@@ -63,6 +64,7 @@ async def _serve(settings: GatewaySettings, name: str, board: Board) -> None:
             egress_allow=settings.egress_allow,
             first_key=settings.api_key,
             log_max_lag=settings.log_max_lag,
+            longest_attempt=settings.longest_attempt or LONGEST_ATTEMPT,
             own_transport=False,
             sandbox_minimum=settings.sandbox_minimum,
             secret_keys=secret_keys,

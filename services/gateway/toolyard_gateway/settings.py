@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from toolyard import ids
+from toolyard import ids, timing
 from toolyard.errors import SettingsError
 from toolyard.sandbox.jail.levels import Level
 from toolyard.security.egress import AllowList
@@ -60,6 +60,9 @@ class GatewaySettings:
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     sandbox_minimum: Level = setting("TOOLYARD_SANDBOX_MINIMUM", level, Level.CONTAINER)
     log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
+    longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", seconds, None)
+    consumer_timeout: float | None = setting("TOOLYARD_CONSUMER_TIMEOUT", seconds, None)
+    grace: float | None = setting("TOOLYARD_GRACE", seconds, None)
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     requests: str = setting("TOOLYARD_REQUESTS", one_of("on", "off"), "on")
@@ -94,6 +97,9 @@ def check(settings: GatewaySettings) -> None:
         check_given_key(settings.api_key)
     problems = _unsafe(settings) if settings.profile == "production" else []
     problems += unfit_for_core(settings.signing_keys)
+    problems += timing.of_attempts(settings.longest_attempt, settings.consumer_timeout)
+    problems += timing.of_grace(settings.grace, timing.GATEWAY_DRAIN, "the drain of a gateway")
+    problems += timing.of_lag(settings.log_max_lag)
     if settings.database.startswith("sqlite:") and settings.host not in _LOOPBACK:
         problems.append(
             "TOOLYARD_DATABASE_URL is SQLite, which serves one machine, and TOOLYARD_HOST listens to others: "

@@ -19,9 +19,10 @@ from toolyard.contracts.schedules import Failure, ScheduleSpec
 from toolyard.contracts.tools import ToolSpec, fallback_pool, is_rerunnable, pinned
 from toolyard.store.schedules import ScheduleRow
 from toolyard.telemetry import tracing
+from toolyard.timing import USUAL_ATTEMPT
 
 #: Seconds where neither schedule nor tool say any; as gateways have them.
-DEFAULT_TIMEOUT: Final = 30.0
+DEFAULT_TIMEOUT: Final = USUAL_ATTEMPT
 DEFAULT_DEADLINE: Final = 300.0
 #: In the place of the gateway: nobody waits for the answer.
 NOBODY: Final = "-"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from toolyard import timing
 from toolyard.arcade_names import ARCADE_URL
 from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
@@ -56,6 +57,7 @@ class SchedulerSettings:
     feed_streams: tuple[str, ...] = setting("TOOLYARD_FEED_STREAMS", orgs, ())
     feed_kept: float = setting("TOOLYARD_FEED_KEPT", seconds, FEED_KEPT)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
+    grace: float | None = setting("TOOLYARD_GRACE", seconds, None)
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
     log_format: str = setting("TOOLYARD_LOG_FORMAT", one_of("json", "text"), "")
@@ -79,6 +81,8 @@ def read_settings() -> SchedulerSettings:
             "TOOLYARD_FEED_STREAMS names orgs, and TOOLYARD_FEED is off: nothing would come into their streams"
         )
     problems += unfit_for_core(settings.signing_keys)
+    problems += timing.of_retention(settings.retention)
+    problems += timing.of_grace(settings.grace, 0, "the end of a scheduler")
     if problems:
         raise SettingsError("; ".join(problems))
     return settings

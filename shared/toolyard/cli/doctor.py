@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import httpx
 import typer
 
-from toolyard import settings
+from toolyard import settings, timing
 from toolyard.cli.output import Output
 from toolyard.cli.session import local
 from toolyard.client import Client, Unexpected, Unreachable, requests
@@ -55,9 +55,12 @@ class Environment:
     data: Path = setting("TOOLYARD_DATA", settings.path, Path(".toolyard"))
     port: int = setting("TOOLYARD_PORT", settings.port, 8080)
     signing_keys: Any = setting("TOOLYARD_SIGNING_KEYS", settings.keyring, None)
-    retention: float = setting("TOOLYARD_RETENTION", settings.seconds, 0.0)
-    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", settings.seconds, 0.0)
-    consumer_timeout: float = setting("TOOLYARD_CONSUMER_TIMEOUT", settings.seconds, 0.0)
+    retention: float | None = setting("TOOLYARD_RETENTION", settings.seconds, None)
+    log_max_lag: float | None = setting("TOOLYARD_LOG_MAX_LAG", settings.seconds, None)
+    consumer_timeout: float | None = setting("TOOLYARD_CONSUMER_TIMEOUT", settings.seconds, None)
+    longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", settings.seconds, None)
+    drain: float | None = setting("TOOLYARD_DRAIN", settings.seconds, None)
+    grace: float | None = setting("TOOLYARD_GRACE", settings.seconds, None)
     concurrency: int = setting("TOOLYARD_CONCURRENCY", settings.number(1, 100_000), 1)
     sandbox_minimum: str = setting(
         "TOOLYARD_SANDBOX_MINIMUM", settings.one_of("full", "container", "degraded"), "container"
@@ -105,6 +108,7 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
         yield Finding(
             "settings", "ok", f"profile {read.profile}, " + ("RabbitMQ" if read.transport_url else "embedded")
         )
+    yield from times(read)
     yield from signing_keys(read.signing_keys, read.profile)
     found = gateway(url, key)
     yield found
@@ -120,6 +124,16 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
 
 
 # ---- the parts ----------------------------------------------------------------------------------
+
+
+def times(read: Environment) -> Iterator[Finding]:
+    """Which of these times contradict each other; nothing where none do."""
+    problems = timing.of_attempts(read.longest_attempt, read.consumer_timeout)
+    problems += timing.of_drain(read.longest_attempt, read.drain, read.grace)
+    problems += [] if read.log_max_lag is None else timing.of_lag(read.log_max_lag)
+    problems += [] if read.retention is None else timing.of_retention(read.retention)
+    for problem in problems:
+        yield Finding("times", "problem", f"{problem}.", "The parts that read them refuse to start.")
 
 
 def signing_keys(keys: Any, profile: str) -> Iterator[Finding]:

@@ -83,6 +83,14 @@ def test_a_wrong_setting_is_named_and_its_value_kept(
     assert "hunter2" not in ran.out + ran.err
 
 
+def test_times_that_contradict_each_other_are_found(run: Run, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"LONGEST_ATTEMPT": "10m", "GRACE": "45", "RETENTION": "1h", "LOG_MAX_LAG": "3d"}.items():
+        monkeypatch.setenv(f"TOOLYARD_{name}", value)
+    ran = run("doctor", "--url", nowhere(), "--json")
+    found = [row["found"].split(" ")[0] for row in ran.json()["checks"] if row["part"] == "times"]
+    assert found == ["TOOLYARD_GRACE", "TOOLYARD_LOG_MAX_LAG", "TOOLYARD_RETENTION"]
+
+
 def test_with_a_broker_every_part_is_asked(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("TOOLYARD_TRANSPORT_URL", f"amqp://user:hunter2@127.0.0.1:{free_port()}/")
     monkeypatch.setenv("TOOLYARD_DATABASE_URL", f"sqlite:///{tmp_path / 'none.db'}")

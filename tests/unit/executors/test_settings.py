@@ -139,3 +139,29 @@ def test_a_worker_without_its_broker_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.delenv("TOOLYARD_TRANSPORT_URL", raising=False)
     assert command.main() == 1
     assert "TOOLYARD_TRANSPORT_URL is not set" in capsys.readouterr().err
+
+
+def test_a_worker_drains_as_long_as_its_longest_attempt_unless_it_is_said():
+    assert settings().drain == 30
+    assert settings(TOOLYARD_LONGEST_ATTEMPT="10m", TOOLYARD_GRACE="11m").drain == 600
+    assert settings(TOOLYARD_DRAIN="5s").drain == 5
+
+
+@pytest.mark.parametrize(
+    ("env", "both"),
+    [
+        ({"TOOLYARD_GRACE": "30"}, "TOOLYARD_GRACE .*TOOLYARD_DRAIN"),
+        ({"TOOLYARD_LONGEST_ATTEMPT": "5m", "TOOLYARD_DRAIN": "1m"}, "TOOLYARD_DRAIN .*TOOLYARD_LONGEST_ATTEMPT"),
+        ({"TOOLYARD_CONSUMER_TIMEOUT": "10m"}, "TOOLYARD_CONSUMER_TIMEOUT .*TOOLYARD_LONGEST_ATTEMPT"),
+    ],
+)
+def test_times_that_contradict_each_other_stop_the_start_of_a_worker(env: dict[str, str], both: str):
+    with pytest.raises(SettingsError, match=both):
+        settings(**env)
+
+
+def test_all_contradictions_are_told_at_once():
+    with pytest.raises(SettingsError, match=r"TOOLYARD_CONSUMER_TIMEOUT .*; TOOLYARD_DRAIN .*; TOOLYARD_GRACE "):
+        settings(
+            TOOLYARD_LONGEST_ATTEMPT="5m", TOOLYARD_CONSUMER_TIMEOUT="6m", TOOLYARD_DRAIN="1m", TOOLYARD_GRACE="30"
+        )

@@ -551,3 +551,14 @@ async def test_a_burst_of_keyed_requests_waits_its_turn_at_the_store(rig: Rig, m
     responses = await asyncio.gather(*(rig.call(idempotency_key=str(n)) for n in range(300)))
 
     assert {response.status_code for response in responses} == {200}
+
+
+async def test_a_longer_attempt_than_workers_are_set_up_for_is_refused(template, tmp_path):
+    async with running(template, tmp_path, longest_attempt=60.0) as rig:
+        await rig.tool(timeout=90)
+        by_tool, by_call = await rig.call(), await rig.call(timeout=61)
+        assert (by_tool.status_code, by_call.status_code) == (422, 422)
+        (error,) = by_call.json()["errors"]
+        assert error["path"] == "timeout"
+        assert "is 61 s; here an attempt takes at most 60 s (TOOLYARD_LONGEST_ATTEMPT)" in error["message"]
+        assert (await rig.call(timeout=60)).status_code == 200

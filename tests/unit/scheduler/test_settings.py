@@ -25,3 +25,14 @@ def test_a_stream_of_what_is_no_org_is_refused(monkeypatch: pytest.MonkeyPatch):
 def test_streams_into_which_nothing_would_come_are_refused(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SettingsError, match="TOOLYARD_FEED_STREAMS names orgs, and TOOLYARD_FEED is off"):
         read(monkeypatch, TOOLYARD_FEED_STREAMS="acme", TOOLYARD_FEED="off")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [("TOOLYARD_RETENTION", "1h", "Idempotency-Key"), ("TOOLYARD_GRACE", "2", "the end of a scheduler")],
+)
+def test_times_that_contradict_each_other_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, other: str
+):
+    with pytest.raises(SettingsError, match=f"{name} .* contradicts .*{other}"):
+        read(monkeypatch, **{name: value})

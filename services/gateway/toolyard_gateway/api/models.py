@@ -11,6 +11,7 @@ from toolyard.contracts.control import LogLevel
 from toolyard.sandbox.jail.levels import Level
 from toolyard.states import Effect, State
 from toolyard.store.base import Role
+from toolyard.timing import LONGEST_ATTEMPT, USUAL_ATTEMPT
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$"
 TOOL = r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}(@[1-9][0-9]{0,8})?$"
@@ -20,8 +21,8 @@ REFERENCE = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 CONTEXT = r"^[A-Za-z_][A-Za-z0-9_\-]{0,63}$"
 
 #: Seconds. One attempt, where nobody says and at most; everything, at most.
-DEFAULT_TIMEOUT = 30.0
-MAX_TIMEOUT = 1_500
+DEFAULT_TIMEOUT = USUAL_ATTEMPT
+MAX_TIMEOUT = int(LONGEST_ATTEMPT)
 MAX_DEADLINE = 86_400
 
 Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT)]
