@@ -78,9 +78,7 @@ def export(
         also = [_users(vhost, prefix)] if users else []
         out.document(_together(definitions(vhost, queues), *also, followers.definitions(following, vhost)))
         return
-    every = list(manifests(vhost, cluster, queues))
-    if users:
-        every += [_manifest(*each) for each in broker_users.manifests(vhost, cluster, prefix)]
+    every = list(objects(vhost, cluster, queues, users=prefix if users else None))
     every += [_manifest(*each) for each in followers.manifests(following, vhost, cluster)]
     if out.as_json:
         out.document(every)
@@ -177,6 +175,15 @@ def definitions(vhost: str, queues: Sequence[topology.Queue] = topology.QUEUES) 
 # ---- the topology operator ----------------------------------------------------------------------
 
 
+def objects(
+    vhost: str, cluster: str, queues: Sequence[topology.Queue] = topology.QUEUES, *, users: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """All of it as objects of the operator; with users whose names begin with ``users``, where that is said."""
+    yield from manifests(vhost, cluster, queues)
+    if users is not None:
+        yield from (_manifest(*each) for each in broker_users.manifests(vhost, cluster, users))
+
+
 def manifests(vhost: str, cluster: str, queues: Sequence[topology.Queue] = topology.QUEUES) -> Iterator[dict[str, Any]]:
     """The same as objects of the messaging topology operator (rabbitmq.com/v1beta1)."""
     common = {"vhost": vhost, "rabbitmqClusterReference": {"name": cluster}}
@@ -186,7 +193,7 @@ def manifests(vhost: str, cluster: str, queues: Sequence[topology.Queue] = topol
         kind = queue.arguments["x-queue-type"]
         arguments = {name: value for name, value in queue.arguments.items() if name != "x-queue-type"}
         spec = {"name": queue.name, "type": kind, "durable": True, "arguments": arguments, **common}
-        yield _manifest("Queue", queue.name, spec)
+        yield _manifest("Queue", queue.name, {**spec, "deletionPolicy": "retain"})  # what waits outlives the object
     for queue in queues:
         for exchange, pattern in queue.bindings:
             spec = {"source": exchange, "destination": queue.name, "destinationType": "queue", "routingKey": pattern}
