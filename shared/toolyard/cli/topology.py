@@ -3,14 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from toolyard import settings
-from toolyard.cli import broker_users
+from toolyard.cli import broker_users, kubernetes_secrets
 from toolyard.cli import topology_followers as followers
 from toolyard.cli.naming import Group
 from toolyard.cli.output import Output
@@ -36,6 +36,7 @@ def add(app: typer.Typer, *, panel: str) -> None:
     group.command("export")(local(export))
     group.command("passwords")(local(passwords))
     group.command("signing-keys")(local(signing_keys))
+    group.command("kubernetes-secrets")(local(secrets_of_kubernetes))
     app.add_typer(group, name="topology", rich_help_panel=panel)
 
 
@@ -83,7 +84,11 @@ def export(
     if out.as_json:
         out.document(every)
     else:
-        out.text("---\n" + "\n---\n".join(yaml(manifest) for manifest in every))
+        out.text(_documents(every))
+
+
+def _documents(every: Iterable[dict[str, Any]]) -> str:
+    return "---\n" + "\n---\n".join(yaml(manifest) for manifest in every)
 
 
 def _users(vhost: str, prefix: str) -> dict[str, Any]:
@@ -146,6 +151,32 @@ def signing_keys(
         out.document(parts)
     else:
         out.text("\n".join(f"# {part}\nTOOLYARD_SIGNING_KEYS={keys}" for part, keys in parts.items()))
+
+
+def secrets_of_kubernetes(
+    out: Output,
+    name: Annotated[str, typer.Option("--name", help="The name of the keys, like the month they are made in.")],
+    broker: Annotated[
+        str, typer.Option("--broker", help="Where the broker is.", metavar="HOST:PORT/VHOST")
+    ] = "rabbitmq.toolyard.svc:5672/toolyard",
+    namespace: Annotated[str, typer.Option("--namespace", help="Where Toolyard is installed.")] = "toolyard",
+) -> None:
+    """Print fresh secrets of all parts for a first installation: pipe them into `kubectl create -f -`.
+
+    Passwords of the broker's users, signing keys, the key of secrets at rest and the admin's key, each for the parts
+    that need it. The database is the one of TOOLYARD_DATABASE_URL. Nothing is kept; and `create` refuses to replace
+    what is there, as it must: with another key, secrets at rest cannot be opened any more.
+    """
+    try:
+        database = settings.database_url(os.environ.get("TOOLYARD_DATABASE_URL", ""))
+        every = list(kubernetes_secrets.objects(name, namespace, broker, database))
+        Keyring.parse(every[0]["stringData"]["TOOLYARD_SIGNING_KEYS"])
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}", param_hint="TOOLYARD_DATABASE_URL or --name") from None
+    if out.as_json:
+        out.document(every)
+    else:
+        out.text(_documents(every))
 
 
 # ---- broker definitions -------------------------------------------------------------------------

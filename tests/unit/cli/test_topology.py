@@ -168,3 +168,46 @@ def test_signing_keys_are_what_each_part_takes(run: Run):
 def test_a_name_that_no_key_can_have_is_wrong_usage(run: Run):
     assert run("topology", "signing-keys", "--name", "a b").code == 2
     assert run("topology", "signing-keys").code == 2
+
+
+# ---- secrets of Kubernetes ----------------------------------------------------------------------
+
+DATABASE = "postgresql://toolyard:word@db.example.com/toolyard"
+
+
+@pytest.fixture
+def secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    monkeypatch.setenv("TOOLYARD_DATABASE_URL", DATABASE)
+    made = run("topology", "kubernetes-secrets", "--name", "2026-11", "--namespace", "tools", "--json").json()
+    assert {(each["kind"], each["metadata"]["namespace"]) for each in made} == {("Secret", "tools")}
+    return {each["metadata"]["name"]: each["stringData"] for each in made}
+
+
+def test_there_is_a_secret_for_each_part_and_for_each_user_of_the_broker(secrets: dict[str, dict[str, str]]):
+    assert list(secrets) == [f"toolyard-{part}" for part in PARTS] + [
+        f"toolyard-{one}-broker" for one in (*PARTS, "keda")
+    ]
+    for part in PARTS:
+        user = secrets[f"toolyard-{part}-broker"]
+        signs_in = f"amqp://{user['username']}:{user['password']}@rabbitmq.toolyard.svc:5672/toolyard"
+        assert secrets[f"toolyard-{part}"]["TOOLYARD_TRANSPORT_URL"] == signs_in
+    passwords = [each["password"] for each in secrets.values() if "password" in each]
+    assert len(set(passwords)) == len(PARTS) + 1
+
+
+def test_no_worker_has_the_database_or_the_keys_of_others(secrets: dict[str, dict[str, str]]):
+    for pool in POOLS:
+        own = secrets[f"toolyard-worker-{pool}"]
+        assert own.keys() == {"TOOLYARD_TRANSPORT_URL", "TOOLYARD_SIGNING_KEYS"}
+        ring = Keyring.parse(own["TOOLYARD_SIGNING_KEYS"])
+        assert (ring.core, ring.pools) == (False, frozenset({pool}))
+    gateway, scheduler = secrets["toolyard-gateway"], secrets["toolyard-scheduler"]
+    assert gateway["TOOLYARD_DATABASE_URL"] == DATABASE
+    assert scheduler.items() - gateway.items() == {("TOOLYARD_TRANSPORT_URL", scheduler["TOOLYARD_TRANSPORT_URL"])}
+    assert gateway.keys() - scheduler.keys() == {"TOOLYARD_API_KEY"}
+
+
+def test_secrets_of_kubernetes_need_to_know_the_database(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TOOLYARD_DATABASE_URL", raising=False)
+    refused = run("topology", "kubernetes-secrets", "--name", "2026-11")
+    assert (refused.code, "TOOLYARD_DATABASE_URL" in refused.err) == (2, True)
