@@ -12,6 +12,13 @@ SPREAD := --dist loadfile --no-loadscope-reorder
 # Without it each of some hundred processes of a run would compile the same sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# One image each; the name is that of its folder, of its extra, and of the image behind "toolyard-".
+SERVICES := gateway executors scheduler
+# What builds and runs containers: docker, or podman.
+ENGINE ?= docker
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD)
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo install fmt lint types monitoring test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench lock clean
 
@@ -83,19 +90,22 @@ fmt: $(STAMP) ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet .
 
-lint: $(STAMP) ## Check style and who imports whom
+lint: $(STAMP) ## Check style, who imports whom, and how the images are made
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/hadolint services/*/Dockerfile
 
 types: $(STAMP) ## Check the types, strictly
 	@$(BIN)/mypy
 
 check: lint types monitoring coverage prove ## All that CI runs, with lines counted
 
-lock: ## Write requirements.lock anew from pyproject.toml (needs uv on the PATH)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --extra dev --quiet pyproject.toml -o requirements.lock
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+lock: ## Write all locks anew from pyproject.toml: the root's, and what of it each image has (needs uv on the PATH)
+	$(LOCK) --extra dev pyproject.toml -o requirements.lock
+	$(foreach s,$(SERVICES),$(LOCK) -c requirements.lock --extra $(s) pyproject.toml -o services/$(s)/requirements.lock &&) true
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK) -c requirements.lock - -o services/build.lock
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import httpx
 
+from toolyard.healthcheck import here
+
 
 def default_url() -> str:
     """Where this machine's gateway listens, by the settings that it reads itself."""
-    host = os.environ.get("TOOLYARD_HOST") or "127.0.0.1"
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - listening everywhere includes here
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{os.environ.get('TOOLYARD_PORT') or '8080'}"
+    return here()
 
 
 def default_key(url: str) -> str | None:
