@@ -20,7 +20,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install fmt lint types monitoring test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench lock clean
+.PHONY: help run demo install fmt lint types monitoring test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench scaling million lock clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1mmake %-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ model: $(STAMP) ## Explore the claim protocol in its large configurations, and w
 
 bench: $(STAMP) ## Print the benchmark table, peers side by side
 	@$(BIN)/python benchmarks/run.py
+
+scaling: $(STAMP) ## Print what 1, 2 and 4 workers and 1 and 2 gateways do, about three minutes
+	@$(BIN)/python benchmarks/scaling.py
+
+million: $(STAMP) ## Make a million calls and say whether memory and cost stay flat, about a quarter of an hour
+	@$(BIN)/python benchmarks/million.py
 
 ## -- keep it clean --------------------------------------------------------------------------
 fmt: $(STAMP) ## Format the code

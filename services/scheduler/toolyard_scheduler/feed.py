@@ -4,6 +4,7 @@ The same record makes the same items whoever reads it and whenever: of a row onl
 or that was so when the ledger had just applied the record.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
@@ -72,7 +73,8 @@ class Repeats:
 
     def __init__(self, most: int = 50_000) -> None:
         self._most = most
-        self._places: dict[str, Cursor] = {}
+        #: A plain dict finds its oldest only behind all that were deleted before it: it takes longer with every event.
+        self._places: OrderedDict[str, Cursor] = OrderedDict()
 
     def is_one(self, event_id: str, place: Cursor) -> bool:
         """Whether the event is known from an earlier place; if not, it is known from now on."""
@@ -80,7 +82,7 @@ class Repeats:
         if known is not None and known < place:
             return True
         if known is None and len(self._places) >= self._most:
-            del self._places[next(iter(self._places))]
+            self._places.popitem(last=False)
         self._places[event_id] = place
         return False
 

@@ -1,6 +1,7 @@
 """Event streams that outlive their connections. Pure: `Client` and `AsyncClient` bring the bytes."""
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -133,7 +134,7 @@ class FollowingFeed(Stream[FeedEvent | Gap]):
         self._states = states
         self._filters = filters
         self._cursor = ""
-        self._seen: dict[str, None] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
     def read(self, chunk: bytes) -> Iterator[FeedEvent | Gap]:
         """The new events that these bytes of the stream complete."""
@@ -172,7 +173,7 @@ class FollowingFeed(Stream[FeedEvent | Gap]):
             return False
         self._seen[told.id] = None
         if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         return True
 
 

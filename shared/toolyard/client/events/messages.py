@@ -1,6 +1,7 @@
 """Messages of the feed as events: CloudEvents in the binary mode of AMQP. Pure: `amqp` brings the messages."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ class Known:
 
     def __init__(self, most: int = REMEMBERED) -> None:
         self._most = most
-        self._ids: dict[str, None] = {}
+        self._ids: OrderedDict[str, None] = OrderedDict()
 
     def is_new(self, event_id: str) -> bool:
         """Whether it was not given before; from now on it was."""
@@ -25,7 +26,7 @@ class Known:
             return False
         self._ids[event_id] = None
         if len(self._ids) > self._most:
-            del self._ids[next(iter(self._ids))]
+            self._ids.popitem(last=False)
         return True
 
 
