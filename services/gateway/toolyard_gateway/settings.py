@@ -1,6 +1,7 @@
 """The settings of a gateway process: read once, checked whole, frozen."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,13 +77,13 @@ class GatewaySettings:
         return self.database_url or local_database(self.data)
 
 
-def read_settings() -> GatewaySettings:
-    """The settings of this process.
+def read_settings(env: Mapping[str, str] | None = None) -> GatewaySettings:
+    """The settings of this process, from its environment where none is given.
 
     Raises:
         SettingsError: names every variable that is wrong, missing or unsafe.
     """
-    settings = read(GatewaySettings)
+    settings = read(GatewaySettings, env)
     check(settings)
     return settings
 

@@ -32,7 +32,7 @@ from toolyard_scheduler.settings import SchedulerSettings
 from toolyard_scheduler.webhooks.delivering import means
 from toolyard_scheduler.webhooks.sending import Sender
 
-_PORT: Final = 8082
+PORT: Final = 8082
 #: Seconds that one statement of a batch may take.
 _TIMEOUT: Final = 15.0
 _THREADS: Final = 4
@@ -91,7 +91,7 @@ class _Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         health = HealthServer(
-            host=settings.host, port=settings.port, default=_PORT, ready=self._ready, metrics=self.board
+            host=settings.host, port=settings.port, default=PORT, ready=self._ready, metrics=self.board
         )
         store = open_store(settings.database, timeout=_TIMEOUT, connections=_THREADS + _SECRET_THREADS)
         crossing, beside = Crossing(_THREADS), Crossing(_SECRET_THREADS)

@@ -1,5 +1,6 @@
 """The settings of a scheduler process: read once, checked whole, frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,13 +69,13 @@ class SchedulerSettings:
         return self.database_url or local_database(self.data)
 
 
-def read_settings() -> SchedulerSettings:
-    """The settings of this process.
+def read_settings(env: Mapping[str, str] | None = None) -> SchedulerSettings:
+    """The settings of this process, from its environment where none is given.
 
     Raises:
         SettingsError: names every variable that is wrong, missing or unsafe.
     """
-    settings = read(SchedulerSettings)
+    settings = read(SchedulerSettings, env)
     problems = _unsafe(settings) if settings.profile == "production" else []
     if settings.feed == "off" and settings.feed_streams:
         problems.append(
