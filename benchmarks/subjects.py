@@ -20,7 +20,7 @@ class Subject:
     Attributes:
         client: the command that makes the load. ``worker``: runs the tools; another one may run the HTTP tool.
         extra: further processes by role (``gateway``, ``ledger``), started before the worker.
-        needs: ``redis``, ``postgres``: whose CPU counts as this subject's store.
+        needs: ``redis``, ``postgres``: whose CPU counts as this subject's store; ``c``: a compiler.
     """
 
     name: str
@@ -46,6 +46,9 @@ def _dramatiq(threads: int) -> list[str]:
     return [str(PEERS / "dramatiq"), "peers.dramatiq_app", "-p", "1", "-t", str(threads), "-Q", "bench_dramatiq"]
 
 
+#: Compiled by the run, where a compiler and the headers of librabbitmq are found.
+C_PAIR = HERE.parent / ".benchenv" / "c_pair"
+
 _LEDGER = {"ledger": [OURS, "ours.py", "scheduler"]}
 
 SUBJECTS = (
@@ -62,6 +65,13 @@ SUBJECTS = (
         [OURS, "ours.py", "worker"],
         extra={**_LEDGER, "gateway": [OURS, "ours.py", "gateway"]},
         needs=("postgres",),
+    ),
+    Subject(
+        "C pair",
+        [str(C_PAIR), "client"],
+        [str(C_PAIR), "worker"],
+        extra={"ledger": [str(C_PAIR), "reader"]},
+        needs=("c",),
     ),
     Subject("pika by hand", _peer("pika_pair", "client"), _peer("pika_pair", "worker")),
     Subject(

@@ -48,6 +48,29 @@ _PARKED: Final[dict[str, Meaning]] = {
 }
 
 
+class Happening(NamedTuple):
+    """One event of the feed, before anything is made of it: mostly nobody wants it.
+
+    Attributes:
+        place: behind it.
+        of: the call, or what was said of it. ``row``: of that call, as far as there is one.
+        at: when it happened. ``number``: its place among the events of its call.
+    """
+
+    place: Cursor
+    word: FeedEvent
+    state: State
+    of: Call | CallEvent
+    row: CallOutline | None
+    at: float
+    number: int
+
+    @property
+    def event_id(self) -> str:
+        """The same whoever tells it."""
+        return f"{self.of.call_id}/{self.number}/{self.word}"
+
+
 class Telling(NamedTuple):
     """One event of the feed, before it is written for whoever it is for.
 
@@ -111,24 +134,35 @@ def items(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Re
 
 
 def tellings(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Repeats) -> Iterator[Telling]:
+    """What these tell, in order; see `happenings`."""
+    return map(tell, happenings(entries, rows, repeats))
+
+
+def happenings(entries: Iterable[Entry], rows: Mapping[str, CallOutline], repeats: Repeats) -> Iterator[Happening]:
     """What these tell, in order; each has passed `followed_org`. A call without a row was dropped as too old."""
     for entry in entries:
-        content, place = entry.content, Cursor(entry.offset, 2 * entry.place + 2)
-        row = rows.get(entry.call_id)
-        if isinstance(content, CallMessage):
-            if _is_of(content.call, row) and not repeats.is_one(f"{content.call.call_id}/0/accepted", place):
-                yield _accepted(place, content.call)
-            continue
-        event = cast("CallEvent", content)
-        meaning = _meaning(event, row)
-        if meaning is None and not _asked_its_user(event, row):
-            continue
-        if _tells_its_start(event, meaning):
-            before, at = Cursor(place.offset, place.n - 1), cast("End", event).started_at or 0.0
-            if not repeats.is_one(_event_id(event, _started_as(event), "started"), before):
-                yield _item(before, event, ("started", "running"), row, at=at, number=_started_as(event))
-        if meaning is not None and not repeats.is_one(_event_id(event, event.sequence, meaning[0]), place):
-            yield _item(place, event, meaning, row, at=event.time, number=event.sequence)
+        for one in _happened(entry, rows.get(entry.call_id)):
+            if not repeats.is_one(one.event_id, one.place):
+                yield one
+
+
+def _happened(entry: Entry, row: CallOutline | None) -> Iterator[Happening]:
+    content, place = entry.content, Cursor(entry.offset, 2 * entry.place + 2)
+    if isinstance(content, CallMessage):
+        call = content.call
+        if _is_of(call, row):
+            state: State = "accepted" if call.not_before is None else "scheduled"
+            yield Happening(place, "accepted", state, call, row, call.accepted_at, 0)
+        return
+    event = cast("CallEvent", content)
+    meaning = _meaning(event, row)
+    if meaning is None and not _asked_its_user(event, row):
+        return
+    if _tells_its_start(event, meaning):
+        before, at = Cursor(place.offset, place.n - 1), cast("End", event).started_at or 0.0
+        yield Happening(before, "started", "running", event, row, at, sequence(event.attempt, _STARTED))
+    if meaning is not None:
+        yield Happening(place, *meaning, event, row, event.time, event.sequence)
 
 
 # ---- what an event means ------------------------------------------------------------------------
@@ -207,25 +241,25 @@ def _tells_its_start(event: CallEvent, meaning: Meaning | None) -> bool:
     return (meaning is None or meaning[0] != "late_result") and not event.announced
 
 
-def _started_as(event: CallEvent) -> int:
-    return sequence(event.attempt, _STARTED)
-
-
-def _event_id(event: CallEvent, number: int, word: FeedEvent) -> str:
-    return f"{event.call_id}/{number}/{word}"
-
-
 # ---- how it is written --------------------------------------------------------------------------
 
 
-def _accepted(place: Cursor, call: Call) -> Telling:
+def tell(happened: Happening) -> Telling:
+    """What followers are told of it."""
+    of = happened.of
+    data = _of_a_call(happened, of) if isinstance(of, Call) else _of_an_event(happened, of)
+    view = _view(happened.word, data, at=happened.at, number=happened.number, traceparent=of.traceparent)
+    return Telling(happened.place, happened.word, of.pool, happened.at, view)
+
+
+def _of_a_call(happened: Happening, call: Call) -> EventData:
     later = call.not_before
-    data = EventData(
+    return EventData(
         call_id=call.call_id,
         org=call.org,
         tool=call.tool,
         version=call.version,
-        state="accepted" if later is None else "scheduled",
+        state=happened.state,
         attempt=0,
         deadline=rfc3339(call.deadline),
         conversation=call.conversation,
@@ -234,27 +268,24 @@ def _accepted(place: Cursor, call: Call) -> Telling:
         reason=None if later is None else "not_before",
         due_at=None if later is None else rfc3339(later),
     )
-    return _told(place, "accepted", data, call, at=call.accepted_at, number=0)
 
 
-def _item(
-    place: Cursor, event: CallEvent, meaning: Meaning, row: CallOutline | None, *, at: float, number: int
-) -> Telling:
-    word, state = meaning
+def _of_an_event(happened: Happening, event: CallEvent) -> EventData:
+    row = happened.row
     data: dict[str, Any] = {
         "call_id": event.call_id,
         "org": event.org,
         "tool": event.tool,
         "version": event.version,
-        "state": state,
+        "state": happened.state,
         "attempt": event.attempt,
         "deadline": rfc3339(event.deadline),
         "conversation": None if row is None else row.conversation,
         "user": None if row is None else row.user,
     }
-    if word != "started":
+    if happened.word != "started":
         data |= _details(event)
-    return _told(place, word, EventData(**data), event, at=at, number=number)
+    return EventData(**data)
 
 
 def _details(event: CallEvent) -> dict[str, Any]:
@@ -305,11 +336,6 @@ def progress(event: Progress) -> EventView:
         message=event.message,
     )
     return _view("progress", data, at=event.time, number=event.sequence, traceparent=event.traceparent)
-
-
-def _told(place: Cursor, word: FeedEvent, data: EventData, of: Call | CallEvent, *, at: float, number: int) -> Telling:
-    view = _view(word, data, at=at, number=number, traceparent=of.traceparent)
-    return Telling(place, word, of.pool, at, view)
 
 
 def _view(word: FeedEvent, data: EventData, *, at: float, number: int, traceparent: str | None) -> EventView:

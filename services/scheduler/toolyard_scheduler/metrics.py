@@ -23,6 +23,7 @@ _TOTALS: Final[Mapping[str, Metric]] = {
     "feed_pages": catalogue.FEED_PAGES,
     "feed_items": catalogue.FEED_ITEMS,
     "feed_published": catalogue.FEED_PUBLISHED,
+    "feed_unwanted": catalogue.FEED_UNWANTED,
     "feed_nacked": catalogue.FEED_NACKED,
     "feed_unconfirmed": catalogue.FEED_UNCONFIRMED,
     "feed_lost": catalogue.FEED_LOST,

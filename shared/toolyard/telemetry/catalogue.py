@@ -189,6 +189,9 @@ FEED_ITEMS: Final = _counter(_SCHEDULER, "toolyard_feed_items_total", "Events on
 FEED_PUBLISHED: Final = _counter(
     _SCHEDULER, "toolyard_feed_published_total", "Events that were published for followers at the broker"
 )
+FEED_UNWANTED: Final = _counter(
+    _SCHEDULER, "toolyard_feed_unwanted_total", "Events for which no follower had a queue bound"
+)
 FEED_NACKED: Final = _counter(
     _SCHEDULER, "toolyard_feed_nacked_total", "Events that a queue of some follower refused; the others have them"
 )

@@ -85,6 +85,22 @@ async def test_a_queue_that_is_bound_to_the_feed_gets_every_event_of_its_org_in_
     assert {each.key for each in seen} == {f"default.call.{word}.http.look.up" for _, word in expected}
 
 
+async def test_what_nobody_follows_is_mostly_not_published_and_who_binds_gets_all_from_then_on(
+    transport: Transport, store: Store, amqp_url: str
+) -> None:
+    stories = [a_story(f"c{number:03}", org="theirs") for number in range(200)]
+    async with leader(transport, store, amqp_url) as scheduler:
+        await say(transport, stories[:100])
+        await until(lambda: scheduler.counts["feed_unwanted"] == 300, "all to be found unwanted")
+        assert scheduler.counts["feed_published"] == 0
+        with Follower(amqp_url, "theirs.#") as follower:
+            await say(transport, stories[100:])
+            seen = await asyncio.to_thread(follower.take, 300)
+    for story in stories[100:]:
+        words = [word for call_id, word in (each.word for each in seen) if call_id == story.call.call_id]
+        assert words == ["accepted", "started", "succeeded"]
+
+
 async def test_the_official_reader_of_cloudevents_reads_what_a_follower_gets(
     transport: Transport, store: Store, amqp_url: str
 ) -> None:

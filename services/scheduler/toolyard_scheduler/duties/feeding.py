@@ -1,4 +1,6 @@
-"""Publishes the feed for followers at the broker: all that the ledger has applied, in its order, once it is committed.
+"""Publishes the feed for followers at the broker: what the ledger has applied, in its order, once it is committed.
+
+What no queue is bound for is not even made, but for a witness of each key; see `wanted`.
 
 It has a connection of its own: followers whose queues are slow or full may hold up the feed, and nothing else. What it
 cannot keep up with it lets go, and reads from the log again. Nothing that goes wrong here is in the ledger's way.
@@ -9,7 +11,7 @@ import contextlib
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from msgspec import UNSET
@@ -17,7 +19,7 @@ from msgspec import UNSET
 from toolyard.clock import Clock
 from toolyard.contracts.codec import MAX_EVENT
 from toolyard.contracts.events import Ended
-from toolyard.errors import NotTaken, Overdue, ToolyardError
+from toolyard.errors import NotTaken, Overdue, ToolyardError, Unroutable
 from toolyard.store.connect import Store
 from toolyard.store.crossing import Crossing
 from toolyard.telemetry.logs import logger
@@ -30,6 +32,7 @@ from toolyard_scheduler.reading import Opened, open_records
 from toolyard_scheduler.rereading import Rereader
 from toolyard_scheduler.tails import Bounds
 from toolyard_scheduler.told import Bell
+from toolyard_scheduler.wanted import Keyed, Wanted
 
 #: Entries that are made into messages without letting others on this loop have a turn.
 _SLICE: Final = 50
@@ -93,6 +96,7 @@ class Feeding:
         self._counts = counts
         self._most = most
         self._repeats = feed.Repeats()
+        self._wanted = Wanted()
         self._rereader = Rereader(transport, envelope, store.calls, crossing, Bounds(), self._repeats)
         self._applied = offset
         #: The record up to which everything is published, as far as it is known; and as it was noted last.
@@ -225,33 +229,48 @@ class Feeding:
         if not entries:
             return
         rows = await self._crossing.run(self._calls.outlines, list({entry.call_id for entry in entries}))
-        together: list[Message] = []
-        size = 0
+        happened: list[feed.Happening] = []
         for start in range(0, len(entries), _SLICE):
-            for told in feed.tellings(entries[start : start + _SLICE], rows, self._repeats):
-                message = message_of(told)
-                together.append(message)
-                size += len(message.body)
-                if len(together) >= self._most.messages or size >= self._most.message_bytes:
-                    await self._send(together)
-                    together, size = [], 0
+            happened += feed.happenings(entries[start : start + _SLICE], rows, self._repeats)
             await asyncio.sleep(0)
+        first, others = self._wanted.split(happened)
+        await self._publish_all(first)
+        await self._publish_all(wanted := self._wanted.wanted(others))
+        self._counts["feed_unwanted"] += len(others) - len(wanted)
+
+    async def _publish_all(self, events: Sequence[Keyed]) -> None:
+        """Publish these, in order; the first of each key asks whether somebody wants it."""
+        together: list[tuple[Message, str]] = []
+        asked: set[str] = set()
+        size = 0
+        for number, (happened, key) in enumerate(events):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            message = message_of(feed.tell(happened))
+            together.append((message if key in asked else replace(message, mandatory=True), key))
+            asked.add(key)
+            size += len(message.body)
+            if len(together) >= self._most.messages or size >= self._most.message_bytes:
+                await self._send(together)
+                together, size = [], 0
         await self._send(together)
 
-    async def _send(self, messages: Sequence[Message]) -> None:
+    async def _send(self, events: Sequence[tuple[Message, str]]) -> None:
         """Hand these over in one go, so that none can overtake another one, and wait for all confirms."""
-        answers = await asyncio.gather(*map(self._transport.publish, messages), return_exceptions=True)
+        sent = [self._transport.publish(message) for message, _ in events]
         overdue: list[Overdue] = []
-        for answer in answers:
-            if answer is None:
-                self._counts["feed_published"] += 1
-            elif isinstance(answer, NotTaken):
-                self._counts["feed_published"] += 1
-                self._counts["feed_nacked"] += 1
-            elif isinstance(answer, Overdue):
+        for (message, key), answer in zip(events, await asyncio.gather(*sent, return_exceptions=True), strict=True):
+            if isinstance(answer, Overdue):
                 overdue.append(answer)
+            elif isinstance(answer, Unroutable):
+                self._counts["feed_unwanted"] += 1
+            elif answer is None or isinstance(answer, NotTaken):
+                self._counts["feed_published"] += 1
+                self._counts["feed_nacked"] += answer is not None
             else:
                 raise answer
+            if message.mandatory:
+                self._wanted.note(key, taken=not isinstance(answer, Unroutable))
         if overdue:
             self._pass_over(overdue)
 
