@@ -27,7 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 HERE = pathlib.Path(__file__).resolve().parent
 
 import accounting  # noqa: E402
-from subjects import SUBJECTS, Subject  # noqa: E402
+from subjects import C_PAIR, SUBJECTS, Subject  # noqa: E402
 
 from tests.support import peers  # noqa: E402
 from tests.support.postgres import PostgresNode  # noqa: E402
@@ -51,6 +51,7 @@ class Services:
         self.broker = stack.enter_context(RabbitNode(schedulers=os.cpu_count() or 1))
         self.postgres = stack.enter_context(PostgresNode())
         self.redis = _redis(stack, logs)
+        self.has_c_pair = _compile_c_pair()
         port = free_port()
         upstream = stack.enter_context(
             _running([sys.executable, "upstream.py", str(port)], dict(os.environ), logs / "up")
@@ -65,6 +66,12 @@ class Services:
             "PYTHONPATH": f"{HERE}:{HERE.parent}",
         }
 
+    def lacking(self, needs: tuple[str, ...]) -> str:
+        """What would have to be installed for a subject; empty where nothing would."""
+        if "redis" in needs and self.redis is None:
+            return "redis-server"
+        return "librabbitmq-dev and a C compiler" if "c" in needs and not self.has_c_pair else ""
+
     def stores(self, needs: tuple[str, ...]) -> list[int]:
         """The processes that keep results for a subject."""
         found = accounting.tree(self.postgres.pid) if "postgres" in needs else []
@@ -78,6 +85,15 @@ def _redis(stack: contextlib.ExitStack, logs: pathlib.Path) -> tuple[int, int] |
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(logs)]
     return stack.enter_context(_running(command, dict(os.environ), logs / "redis")).pid, port
+
+
+def _compile_c_pair() -> bool:
+    """Compile the pair in C; whether that could be done here."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return False
+    command = [compiler, "-O2", "-o", str(C_PAIR), str(HERE / "peers" / "c_pair.c"), "-lrabbitmq"]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 @contextlib.contextmanager
@@ -256,8 +272,8 @@ def main() -> None:
         print(_machine(services), file=sys.stderr)
         for number in range(options.rounds):
             for subject in wanted:
-                if "redis" in subject.needs and services.redis is None:
-                    print(f"{subject.name}: not measured, because redis-server is not installed", file=sys.stderr)
+                if lacking := services.lacking(subject.needs):
+                    print(f"{subject.name}: not measured: install {lacking}", file=sys.stderr)
                     continue
                 print(f"round {number + 1} of {options.rounds}: {subject.name}", file=sys.stderr)
                 results[subject.name].append(_round(subject, services, phases))
