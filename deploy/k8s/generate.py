@@ -1,7 +1,8 @@
-"""Writes `components/rabbitmq/topology.yaml`: what Toolyard has at the broker, and who may do what there.
+"""Writes what `components` repeat of the program, so that neither is written twice by hand; a test compares.
 
-It is what `toolyard topology export --users --format kubernetes --vhost toolyard` prints: made of `topology.py` and
-`rights.py`. Run it after a change there; a test compares.
+`rabbitmq/topology.yaml` is what Toolyard has at the broker, and who may do what there: `topology.py` and `rights.py`, as
+`toolyard topology export --users --format kubernetes --vhost toolyard` prints them. `monitoring/rules.yaml` are the alerts
+of `deploy/monitoring`. Run it after a change there.
 """  # noqa: INP001 - a folder of files for operators, not a package
 
 from pathlib import Path
@@ -9,17 +10,36 @@ from typing import Final
 
 from toolyard.cli.topology import objects, yaml
 
-TOPOLOGY: Final = Path(__file__).parent / "components" / "rabbitmq" / "topology.yaml"
-_FIRST: Final = "# Written by deploy/k8s/generate.py of the program's own tables: change those, and run it.\n"
+HERE: Final = Path(__file__).parent
+_RULES: Final = HERE.parent / "monitoring" / "rules.yaml"
 #: As components/rabbitmq calls them.
 _VHOST, _CLUSTER, _USERS = "toolyard", "rabbitmq", "toolyard-"
+_ALERTS: Final = """\
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: toolyard
+spec:
+"""
 
 
-def topology() -> str:
-    """The file, as it must be."""
-    return _FIRST + "".join(f"---\n{yaml(each)}\n" for each in objects(_VHOST, _CLUSTER, users=_USERS))
+def files() -> dict[Path, str]:
+    """Each file that is written, as it must be."""
+    made = {"rabbitmq/topology.yaml": _topology(), "monitoring/rules.yaml": _alerts()}
+    first = "# Written by deploy/k8s/generate.py: change what it is made of, and run it.\n"
+    return {HERE / "components" / name: first + text for name, text in made.items()}
+
+
+def _topology() -> str:
+    return "".join(f"---\n{yaml(each)}\n" for each in objects(_VHOST, _CLUSTER, users=_USERS))
+
+
+def _alerts() -> str:
+    lines = _RULES.read_text().splitlines(keepends=True)
+    return _ALERTS + "".join(f"  {line}" if line.strip() else line for line in lines if not line.startswith("#"))
 
 
 if __name__ == "__main__":
-    TOPOLOGY.write_text(topology())
-    print(f"{TOPOLOGY.name}: {topology().count('kind:')} objects")
+    for path, text in files().items():
+        path.write_text(text)
+        print(path.relative_to(HERE))

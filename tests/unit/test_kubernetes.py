@@ -1,11 +1,13 @@
-"""What `deploy/k8s` says of the program, in agreement with it."""
+"""What `deploy/k8s` repeats of the program, in agreement with it."""
 
 import runpy
 from pathlib import Path
 
-K8S = Path(__file__).parents[2] / "deploy" / "k8s"
+import pytest
+
+FILES: dict[Path, str] = runpy.run_path(str(Path(__file__).parents[2] / "deploy" / "k8s" / "generate.py"))["files"]()
 
 
-def test_what_is_at_the_broker_is_what_the_program_says():
-    written = runpy.run_path(str(K8S / "generate.py"))
-    assert written["TOPOLOGY"].read_text() == written["topology"](), "run deploy/k8s/generate.py"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_written_of_the_program_is_what_the_program_says(path: Path):
+    assert path.read_text() == FILES[path], "run deploy/k8s/generate.py"
