@@ -69,8 +69,8 @@ class Attempt:
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell followers how far it has come; whoever says so waits for nothing, and may say it often."""
-        if self.hear is not None:
-            self.hear(Said(done, total, message))
+        if (hear := self.hear) is not None:
+            hear(Said(done, total, message))
 
     def secret(self, name: str) -> str:
         """The value of a secret of the call's org; remembered, so that it is redacted from the outcome.

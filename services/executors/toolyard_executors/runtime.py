@@ -232,7 +232,7 @@ class Runtime:
             self._end_as_told(life, attempt, phase, finished)
             return fault_of_provider(finished, fault)
         finally:
-            life.limit = None
+            life.limit = attempt.hear = None  # `hear` holds its attempt: all would stay until cycles are looked for
             life.timer.cancel()
             if life.progress is not None:
                 life.progress.close()
