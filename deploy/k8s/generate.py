@@ -1,8 +1,8 @@
 """Writes what `components` repeat of the program, so that neither is written twice by hand; a test compares.
 
-`rabbitmq/topology.yaml` is what Toolyard has at the broker, and who may do what there: `topology.py` and `rights.py`, as
-`toolyard topology export --users --format kubernetes --vhost toolyard` prints them. `monitoring/rules.yaml` are the alerts
-of `deploy/monitoring`. Run it after a change there.
+`rabbitmq/topology.yaml` is what Toolyard has at the broker, and who may do what there: `topology.py` and `rights.py`,
+as `toolyard topology export --users --format kubernetes --vhost toolyard` prints them. `monitoring/rules.yaml` are the
+alerts of `deploy/monitoring`. Run it after a change there.
 """  # noqa: INP001 - a folder of files for operators, not a package
 
 from pathlib import Path
