@@ -47,12 +47,16 @@ class RabbitNode(Node):
 
     Args:
         config: Lines of rabbitmq.conf on top of `DEFAULT_CONFIG`.
+        management: With its HTTP API, at `management_url`.
     """
 
     user = password = "guest"
 
-    def __init__(self, *, config: Mapping[str, str] | None = None, schedulers: int = 1) -> None:
+    def __init__(
+        self, *, config: Mapping[str, str] | None = None, schedulers: int = 1, management: bool = False
+    ) -> None:
         self._schedulers = schedulers
+        self._management = management
         self._scripts = find_scripts()
         self._config = {**DEFAULT_CONFIG, **(config or {})}
         self._epmd: Process | None = None
@@ -84,6 +88,11 @@ class RabbitNode(Node):
 
     def url(self, vhost: str = "/") -> str:
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+
+    @property
+    def management_url(self) -> str:
+        """Where its HTTP API is, if it was asked for."""
+        return f"http://127.0.0.1:{self._management_port}"
 
     # -- its administration -----------------------------------------------------------------------
 
@@ -158,6 +167,7 @@ class RabbitNode(Node):
 
     def _choose_ports(self) -> None:
         self.port, self._dist_port, self._epmd_port = free_port(), free_port(), free_port()
+        self._management_port = free_port()
         self.name = f"t{self.port}@localhost"
 
     def _end(self, server: Process) -> None:
@@ -194,11 +204,15 @@ class RabbitNode(Node):
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)
         (self.folder / "rabbitmq-env.conf").touch()  # an empty one, or the system's is read
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        plugins = "rabbitmq_management" if self._management else ""
+        (self.folder / "enabled_plugins").write_text(f"[{plugins}].\n")
         (self.folder / "rabbitmq.conf").write_text("".join(f"{key} = {value}\n" for key, value in self._lines()))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield "listeners.tcp.1", f"127.0.0.1:{self.port}"
+        if self._management:
+            yield "management.tcp.ip", "127.0.0.1"
+            yield "management.tcp.port", str(self._management_port)
         yield from self._config.items()
 
     def _environment(self) -> dict[str, str]:
