@@ -6,7 +6,8 @@
 
 Calls of an HTTP tool by ``POST /v1/calls``, 256 in flight: gateway, worker and scheduler as they ship, a broker, a
 database, an upstream. A row is a tenth of the calls: what a call cost each kind of process in CPU, how much memory the
-processes had (the mean of a look every second; what is shared is counted once), how large database and log are. The
+processes had (the mean of a look every second; what is shared is counted once), what PostgreSQL wrote to its log and
+what went over the loopback, all parts, load and upstream together, and how large database and broker's files are. The
 first row is beside them: in these calls all is filled that is kept for a while, such as the calls that a gateway
 remembers for a minute, or PostgreSQL's buffers.
 
@@ -16,6 +17,7 @@ not, or if a call did not succeed.
 """
 
 import argparse
+import contextlib
 import pathlib
 import statistics
 import sys
@@ -43,6 +45,7 @@ ALLOWANCES: Final = {"memory": 4 << 20, "cpu": 0.01}
 #: Those that are judged: what makes the load is no part of the system.
 JUDGED: Final = KINDS[:-1]
 Row = dict[str, float]
+_NETWORK: Final = pathlib.Path("/proc/net/dev")
 
 
 class Watch:
@@ -81,8 +84,25 @@ def _stored(whole: Whole) -> Row:
     with psycopg.connect(whole.database) as connection:
         row = connection.execute("select count(*), pg_database_size(current_database()) from calls").fetchone()
     assert row is not None
-    files = [path for path in (whole.broker.folder / "data").rglob("*") if path.is_file()]
-    return {"stored": row[0], "database size": row[1], "log size": sum(path.stat().st_size for path in files)}
+    return {"stored": row[0], "database size": row[1], "broker's files": _size(whole.broker.folder / "data")}
+
+
+def _size(folder: pathlib.Path) -> int:
+    """Bytes of all files; the broker drops some while it is looked."""
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
+def _moved(whole: Whole) -> Row:
+    """Bytes so far: written ahead by PostgreSQL, and sent over the loopback by anybody on this machine."""
+    with psycopg.connect(whole.database) as connection:
+        row = connection.execute("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')").fetchone()
+    assert row is not None
+    loopback = next(line for line in _NETWORK.read_text().splitlines() if line.strip().startswith("lo:"))
+    return {"written ahead": float(row[0]), "loopback": float(loopback.split()[9])}
 
 
 def measure(whole: Whole, calls: int) -> list[Row]:
@@ -91,19 +111,20 @@ def measure(whole: Whole, calls: int) -> list[Row]:
     made = 0
     with Watch(whole) as watch, whole.load(IN_FLIGHT, "gateway1") as load:
         for asked in (WARM_UP, *[calls // TENTHS] * TENTHS):
-            before = whole.cpu()
+            before, moved = whole.cpu(), _moved(whole)
             report = load.run(calls=asked)
+            sent = {name: (size - moved[name]) / report["calls"] for name, size in _moved(whole).items()}
             cost = {f"cpu {kind}": (used - before[kind]) / report["calls"] * 1e3 for kind, used in whole.cpu().items()}
             memory = {f"memory {kind}": size for kind, size in watch.means().items()}
             made += report["calls"]
-            rows.append({"made": made, **report, **cost, **memory, **_stored(whole)})
+            rows.append({"made": made, **report, **cost, **memory, **sent, **_stored(whole)})
             print(_line(rows[-1]), flush=True)
     return rows[1:]
 
 
 def _head() -> str:
     costs = " | ".join(KINDS)
-    kept = "database MiB | broker's disk MiB | calls in the database"
+    kept = "KiB a call: WAL | loopback | database MiB | broker's files MiB | calls in the database"
     columns = f"| calls | calls/s | p50 ms | p99 ms | CPU ms a call: {costs} | MiB: {costs} | {kept} |"
     return f"{columns}\n|" + "---:|" * (columns.count("|") - 1)
 
@@ -113,7 +134,8 @@ def _line(row: Row) -> str:
     cells += [f"{row['p50']:.0f}", f"{row['p99']:.0f}"]
     cells += [f"{row[f'cpu {kind}']:.3f}" for kind in KINDS]
     cells += [f"{row[f'memory {kind}'] / 2**20:.1f}" for kind in KINDS]
-    cells += [f"{row[name] / 2**20:,.0f}" for name in ("database size", "log size")]
+    cells += [f"{row[name] / 2**20:,.0f}" for name in ("database size", "broker's files")]
+    cells[-2:-2] = [f"{row[name] / 2**10:.1f}" for name in ("written ahead", "loopback")]
     cells += [f"{row['stored']:,}"]
     return f"| {' | '.join(cells)} |"
 

@@ -1,7 +1,7 @@
 """A pool grows from no worker to four and shrinks to none again, as KEDA would have it, under a load that changes.
 
 Workers are real and end by SIGTERM, the queue is counted by the broker's management API, and the numbers are those of
-`deploy/k8s/components/keda/http.yaml`, in which one second passes for twenty. How long calls waited is printed;
+`deploy/k8s` for the pool `http`, in which one second passes for twenty. How long calls waited is printed;
 what is judged are states: no call is lost, refused, expired or answered twice, and none has an effect twice.
 """
 
@@ -31,7 +31,6 @@ from tests.support.waiting import async_wait_until
 
 pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(600)]
 
-MANIFEST: Final = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "components" / "keda" / "http.yaml"
 #: Seconds of the manifest that pass in one of ours; milliseconds in which the broker counts anew, which are 5,000.
 FASTER: Final = 20.0
 COUNTED: Final = 5_000 / FASTER
@@ -169,7 +168,7 @@ async def _autoscaled(pool: Pool, count: Callable[[], int], scaling: keda.Scalin
 async def test_a_pool_grows_from_none_to_four_and_shrinks_to_none_and_no_call_is_lost(
     tmp_path: Path, broker: RabbitNode, postgres_url: str
 ) -> None:
-    scaling = keda.read(MANIFEST).faster(FASTER)
+    scaling = keda.read("http").faster(FASTER)
     effects = tmp_path / "effects.jsonl"
     process, upstream = upstream_server.spawn(effects)
     amqp = broker.add_vhost(scaling.vhost)

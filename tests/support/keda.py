@@ -1,6 +1,7 @@
 """What KEDA and the autoscaler of Kubernetes decide from a `ScaledObject`, step by step. It starts and stops nothing.
 
-Read from the manifests that are deployed, so that what is tried here is what they say. The rules are those of KEDA 2
+Read from the manifests that are deployed, of the component `keda` and of an overlay's pool, so that what is tried here
+is what they say. The rules are those of KEDA 2
 (`rabbitmq_scaler.go`, `scale_scaledobjects.go`) and of `autoscaling/v2` (tolerance, policies, stabilisation):
 
 - KEDA looks every `pollingInterval` and decides between none and one: any call makes one worker of none, and none is
@@ -20,6 +21,7 @@ from urllib.parse import quote
 
 import yaml
 
+_MANIFESTS: Final = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
 #: What the cluster decides and no manifest says: seconds between two looks of the autoscaler, and the share by which
 #: the load may differ from what is wanted without anything being changed.
 SYNC: Final = 15.0
@@ -88,14 +90,16 @@ def _faster(direction: Direction, times: float) -> Direction:
     return Direction(direction.stabilisation / times, policies)
 
 
-def read(manifest: Path) -> Scaling:
-    """What a manifest says.
+def read(pool: str, overlay: str = "production") -> Scaling:
+    """What the manifests say of a pool: how it is scaled, and how many calls an overlay has for a worker.
 
     Raises:
-        ValueError: it says something that is not simulated here.
+        ValueError: they say something that is not simulated here.
     """
-    document = yaml.safe_load(manifest.read_text())
-    spec = document["spec"]
+    manifest = _MANIFESTS / "components" / "keda" / f"{pool}.yaml"
+    spec = yaml.safe_load(manifest.read_text())["spec"]
+    sizes = yaml.safe_load_all((_MANIFESTS / "overlays" / overlay / "pools" / f"{pool}.yaml").read_text())
+    (size,) = (each for each in sizes if each["kind"] == "ScaledObject")
     (trigger,) = spec["triggers"]
     asked = trigger["metadata"]
     if (trigger["type"], asked["protocol"], asked["mode"]) != ("rabbitmq", "http", "QueueLength"):
@@ -104,7 +108,7 @@ def read(manifest: Path) -> Scaling:
     return Scaling(
         vhost=asked["vhostName"],
         queue=asked["queueName"],
-        value=float(asked["value"]),
+        value=float(size["metadata"]["annotations"]["toolyard.io/calls-for-a-worker"]),
         activation=float(asked["activationValue"]),
         polling=float(spec["pollingInterval"]),
         cooldown=float(spec["cooldownPeriod"]),

@@ -1,6 +1,5 @@
 """The decisions that the scaling test lets real workers follow: those of KEDA and of Kubernetes' autoscaler."""
 
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -8,8 +7,8 @@ from tests.support.keda import Autoscaler, Direction, Policy, Scaling, read
 
 from toolyard.contracts.tools import POOLS
 from toolyard.transport import topology
+from toolyard_executors.places import places_of
 
-MANIFESTS: Final = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "components" / "keda"
 UP: Final = Direction(0, (Policy("Percent", 100, 15), Policy("Pods", 4, 15)))
 DOWN: Final = Direction(300, (Policy("Percent", 25, 60), Policy("Pods", 1, 60)))
 SCALING: Final = Scaling("toolyard", "queue", value=10, activation=0, polling=5, cooldown=300, up=UP, down=DOWN)
@@ -80,7 +79,8 @@ def test_the_last_ones_go_when_there_was_no_call_for_the_cooldown() -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_the_manifest_of_each_pool_is_one_that_can_be_tried_here(pool: str) -> None:
-    scaling = read(MANIFESTS / f"{pool}.yaml")
+def test_the_manifests_of_each_pool_are_such_that_they_can_be_tried_here(pool: str) -> None:
+    scaling = read(pool)
     assert scaling.queue == topology.pool_queue(pool)
+    assert 1 < scaling.value <= places_of(pool)
     assert scaling.faster(10).cooldown == scaling.cooldown / 10
