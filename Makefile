@@ -23,7 +23,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install fmt lint types monitoring manifests test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench scaling million lock clean
+.PHONY: help run demo install images up down fmt lint types monitoring manifests test coverage test-unit test-integration test-e2e prove load ledger check chaos chaos-peers model bench scaling million lock clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1mmake %-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,23 @@ demo: $(STAMP) ## Walk through a call, a turn, a failing tool and a timeout; not
 	@$(BIN)/toolyard demo
 
 install: $(STAMP) ## Make the environment from the lock, and nothing else
+
+define engine
+	@$(ENGINE) info > /dev/null 2>&1 || { echo "There is no container engine: \`$(ENGINE) info\` does not answer. Start one, or name another: make $@ ENGINE=podman" >&2; exit 1; }
+endef
+
+images: ## Build the three images (needs a container engine)
+	$(engine)
+	@$(foreach s,$(SERVICES),$(ENGINE) build --file services/$(s)/Dockerfile --tag toolyard-$(s):$(VERSION) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) . &&) true
+
+up: images $(STAMP) ## Run all parts as containers, with broker and database, until they are ready (compose.yaml)
+	@$(BIN)/python deploy/compose/prepare.py
+	@$(ENGINE) compose up --detach --wait
+
+down: ## Stop and remove these containers; what they hold and sign in with is kept
+	$(engine)
+	@$(ENGINE) compose down
 
 ## -- prove it -------------------------------------------------------------------------------
 test: $(STAMP) $(TOOLS)/.installed ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes

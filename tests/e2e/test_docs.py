@@ -13,12 +13,14 @@ from tests.support.processes import Process, free_port, python_module
 pytestmark = pytest.mark.usefixtures("uncounted")
 
 WITH_SERVICES = pages.ROOT / "docs" / "howto" / "three-processes.md"
+#: Run by tests of their own, against what they speak of.
+ELSEWHERE = {WITH_SERVICES, pages.ROOT / "docs" / "howto" / "compose.md"}
 #: What a newcomer runs. The other pages are proofs: each starts a dozen commands.
 FIRST = {pages.ROOT / "README.md", pages.ROOT / "docs" / "quickstart.md"}
 WITH_DEV = [
     pytest.param(page, id=pages.name(page), marks=[] if page in FIRST else pytest.mark.proof)
     for page in pages.pages()
-    if pages.runs(page) and page != WITH_SERVICES
+    if pages.runs(page) and page not in ELSEWHERE
 ]
 
 

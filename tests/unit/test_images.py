@@ -1,7 +1,9 @@
 """What the images are made of: pinned, of their own service alone, and run by nobody in particular."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,14 @@ def test_an_image_runs_as_a_user_of_no_rights_in_exec_form_and_says_whether_it_w
     assert json.loads(said["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "-I", "-m", "toolyard.healthcheck"]
     assert said["STOPSIGNAL"] == "SIGTERM"
     assert said["EXPOSE"] == re.findall(r"TOOLYARD_PORT=(\d+)", said["ENV"])[0]
+
+
+@pytest.mark.parametrize("target", ["images", "up", "down"])
+def test_where_nothing_runs_containers_it_is_said_in_one_line(target: str):
+    command = ["make", "--no-print-directory", target, "ENGINE=false"]
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(command, cwd=images.ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    said, *made = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said.startswith("There is no container engine: `false info` does not answer.")
+    assert all(line.startswith("make: ***") for line in made)
