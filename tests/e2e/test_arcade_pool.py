@@ -9,6 +9,7 @@ from tests.support.arcade.engine import KEY, ArcadeEngine
 from tests.support.processes import Process, console_script
 from tests.support.system import KEY as GATEWAY_KEY
 from tests.support.system import System
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
@@ -198,8 +199,8 @@ def test_a_call_waits_for_its_users_consent_while_every_part_is_started_again(
         system.start(part, *command)
         system.ready(part)
     with system.client() as client:
-        still = client.get(f"/v1/calls/{waiting['call_id']}").json()
-        assert (still["state"], still["authorization"]) == ("awaiting_authorization", consent)
+        asks = lambda: client.get(f"/v1/calls/{waiting['call_id']}").json().get("authorization")  # noqa: E731
+        assert wait_until(asks, within=60, what="the new scheduler to know that it waits") == consent
         assert arcade_engine.count(waiting["call_id"]) == (0, 0)
 
         assert httpx.post(f"{consent['url']}/grant", trust_env=False).is_success

@@ -165,7 +165,7 @@ def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, 
         with Client(system.url, system.key) as client:
             events = client.events(call_id)
             told = [next(events)]
-            followed.wait(30)
+            followed.wait(90)
             return told + list(events)
 
     with ThreadPoolExecutor(2 * len(COLOURS)) as threads:
@@ -175,7 +175,7 @@ def test_waits_and_streams_go_on_when_the_gateway_was_killed(system: Restarted, 
             with Client(system.url, system.key) as client:
                 calls = wait_until(lambda: all_calls(client), within=60, what="the ledger to know both calls")
             streams = [threads.submit(follow, call["call_id"]) for call in calls]
-            followed.wait(30)
+            followed.wait(90)
             system.kill()
             system.start()
         finally:

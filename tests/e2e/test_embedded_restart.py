@@ -90,7 +90,7 @@ def test_a_call_whose_time_had_come_runs_after_a_kill(start, listener: socket.so
     with start() as dev:
         make_tool(dev, listener)
         pool(dev, "pause")
-        call_id = dev.call("act", not_before=rfc3339(time.time() + 1), deadline=300)["call_id"]
+        call_id = dev.call("act", not_before=rfc3339(time.time() + 4), deadline=300)["call_id"]
         wait_until_dispatched(dev, call_id)
         dev.process.kill()
     call = end_after_a_kill(start, listener, call_id)

@@ -37,7 +37,7 @@ def test_accepted_calls_survive_a_kill_and_no_effect_happens_twice(start, upstre
     with start() as dev:
         make_tools(dev, upstream)
         answered = dev.call_many(["look", "act"] * 5)
-        wait_until(lambda: len(upstream.requests) == len(answered), within=60, what="the first calls to run")
+        assert [dev.end_of(call["call_id"])["state"] for call in answered] == ["succeeded"] * len(answered)
         upstream.hold()
         caught = dev.call_many(["look", "act"] * (RUNNING // 2))
         wait_until(lambda: len(upstream.held()) == RUNNING, within=60, what="every slot to wait for its answer")

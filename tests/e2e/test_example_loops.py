@@ -132,7 +132,7 @@ def _tools(url: str) -> Iterator[dict[str, Any]]:
     posted = {"method": "POST", "url": f"{url}/effects", "headers": {"Content-Type": "text/plain"}}
     yield tool("orders.place", "order", posted | {"body": "order ${arguments.order}"}, "body")
     held = posted | {"query": {"held": "1"}, "body": "report of ${arguments.day}"}
-    yield tool("report", "day", held, "body", annotations={"idempotent": True})
+    yield tool("report", "day", held, "body", annotations={"idempotent": True}, timeout=120)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def effects(system: Running, before: int) -> Counter[tuple[str, str]]:
 
 def test_both_loops_end_with_what_their_tools_answered(system: Running, loops: Any):
     before = len(system.upstream.effects())
-    assert [loop.result(60) for loop in loops("calm")] == [SAID, SAID]
+    assert [loop.result(120) for loop in loops("calm")] == [SAID, SAID]
     assert set(effects(system, before).values()) == {1}
     assert len(effects(system, before)) == len(LOOPS) * (ORDERS + 1)
 

@@ -39,7 +39,7 @@ _TOOLS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         {},
     ),
     "streams": ({"function_name": "echo", "response_streaming": True}, {}),
-    "takes_its_time": ({"function_name": "naps", "payload_template": {"seconds": 1.5}}, {"timeout": 6}),
+    "takes_its_time": ({"function_name": "naps", "payload_template": {"seconds": 1.5}}, {"timeout": 30}),
     "raises_it": (
         {"function_name": "raises", "payload_template": {"text": "no such key: ${secrets.AWS_SECRET}"}},
         {"secrets": ["AWS_SECRET"]},
@@ -49,7 +49,7 @@ _TOOLS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         {"secrets": ["AWS_SECRET"], "output": {"type": "array"}},
     ),
     "storms": ({"function_name": "storm"}, {"retry": {"max_attempts": 8, "backoff": 0.1}}),
-    "is_cut_off": ({"function_name": "naps", "payload_template": {"seconds": 1.5}}, {"timeout": 2}),
+    "is_cut_off": ({"function_name": "naps", "payload_template": {"seconds": 60}}, {"timeout": 8}),
     "tells": (
         {"function_name": "prints", "payload_template": {"lines": ["the key is ${secrets.AWS_SECRET}"]}},
         {"secrets": ["AWS_SECRET"]},

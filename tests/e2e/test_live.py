@@ -93,11 +93,12 @@ def test_calls_of_one_gateway_are_followed_at_another(system: System):
 
 
 def test_both_gateways_tell_the_same_live_and_from_before(system: System):
-    with following(system, "gateway1") as one, following(system, "gateway2") as two:
+    same = {"conversation": "same"}
+    with following(system, "gateway1", **same) as one, following(system, "gateway2", **same) as two:
         make_calls(system, "gateway1", 20, conversation="same")
         make_calls(system, "gateway2", 20, tool="broken", conversation="same")
         first, second = one.next(120), two.next(120)
-    with following(system, "gateway2", since=first[0].id) as again:
+    with following(system, "gateway2", since=first[0].id, **same) as again:
         third = again.next(119)
 
     assert first == second
@@ -138,13 +139,13 @@ def test_a_socket_follows_several_conversations_from_a_time_on(system: System):
     ids = [make_calls(system, "gateway1", 3, conversation=f"talk-{number}") for number in range(3)]
     url = system.url("gateway2").replace("http", "ws") + "/v1/ws"
     heard: dict[str, list[str]] = {"0": [], "2": []}
-    with connect(url, additional_headers=AUTH, proxy=None) as socket:
-        assert json.loads(socket.recv(20)) == {"type": "ready"}
+    with connect(url, additional_headers=AUTH, proxy=None, open_timeout=60) as socket:
+        assert json.loads(socket.recv(60)) == {"type": "ready"}
         for number in heard:
             wanted = {"conversation": f"talk-{number}", "states": ["succeeded"], "since": "2020-01-01T00:00:00Z"}
             socket.send(json.dumps({"type": "subscribe", "id": number, **wanted}))
         while sum(map(len, heard.values())) < 6:
-            message = json.loads(socket.recv(20))
+            message = json.loads(socket.recv(60))
             if message["type"] == "event":
                 heard[message["id"]].append(message["event"]["data"]["call_id"])
 

@@ -55,7 +55,7 @@ def turn(*names: str) -> dict[str, Any]:
 
 def read(system: System, call_id: str) -> dict[str, Any]:
     with system.client("gateway2") as client:
-        found: dict[str, Any] = client.get(f"/v1/calls/{call_id}?wait=30").raise_for_status().json()
+        found: dict[str, Any] = client.get(f"/v1/calls/{call_id}?wait=60").raise_for_status().json()
     return found
 
 

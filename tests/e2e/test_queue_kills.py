@@ -165,7 +165,7 @@ def test_a_call_that_takes_long_is_answered_by_a_ticket_that_outlives_its_gatewa
     """It is paused for longer than any gateway holds it."""
     place.paused(paused=True)
     asked = [outsider.ask({"tool": "look"}, message_id=str(uuid.uuid4())) for _ in range(20)]
-    wait_until(lambda: in_hand(place, "gateway1") + in_hand(place, "gateway2") > 0, within=30, what="the requests")
+    wait_until(lambda: in_hand(place, "gateway1") + in_hand(place, "gateway2") > 0, within=60, what="the requests")
     wait_until(
         lambda: in_hand(place, "gateway1") + in_hand(place, "gateway2") == 0, within=90, what="them to be let go of"
     )
@@ -187,7 +187,7 @@ def test_a_turn_that_takes_long_is_answered_by_a_ticket(place: Place, outsider: 
     }
     before = len(place.upstream.held())
     outsider.ask({"format": "openai", "message": message, "deadline": 200}, type="turn")
-    wait_until(lambda: len(place.upstream.held()) > before, within=30, what="the call to run")
+    wait_until(lambda: len(place.upstream.held()) > before, within=60, what="the call to run")
     wait_until(
         lambda: in_hand(place, "gateway1") + in_hand(place, "gateway2") == 0, within=90, what="it to be let go of"
     )

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import pytest
 from tests.support import upstream as upstream_server
 from tests.support.processes import free_port
 from tests.support.system import KEY, System, http_tool
+from tests.support.waiting import async_wait_until
 
 pytestmark = pytest.mark.usefixtures("uncounted")
 
@@ -42,7 +44,7 @@ def system(
             for tool in (
                 http_tool("fine", "POST", f"{address}/echo"),
                 http_tool("broken", "POST", f"{address}/status/500"),
-                http_tool("slow", "POST", f"{address}/sleep/5", timeout=0.3),
+                http_tool("slow", "POST", f"{address}/sleep/5", timeout=3),
                 http_tool("away", "POST", f"http://127.0.0.1:{nobody}/"),
             ):
                 client.post("/v1/tools", json=tool).raise_for_status()
@@ -88,12 +90,24 @@ def _metric(url: str, name: str) -> float:
     return float(values[0])
 
 
+async def _lag(system: System) -> float:
+    return await asyncio.to_thread(_metric, system.url("scheduler"), "toolyard_ledger_lag_seconds")
+
+
 @pytest.mark.timeout(600)
 async def test_ten_thousand_calls_all_end_once_with_the_right_code_and_any_gateway_answers(system: System) -> None:
     begun = time.monotonic()
-    ended = await _load(system.url("gateway1"))
-    took = time.monotonic() - begun
-    lag = await asyncio.to_thread(_metric, system.url("scheduler"), "toolyard_ledger_lag_seconds")
+    load = asyncio.create_task(_load(system.url("gateway1")))
+    lags = []
+    while not (await asyncio.wait([load], timeout=0.2))[0]:
+        lags.append(await _lag(system))
+    ended, over = load.result(), time.monotonic()
+
+    async def all_applied() -> bool:
+        """What the ledger has published after the last answer has come back to it."""
+        return await _lag(system) < time.monotonic() - over
+
+    await async_wait_until(all_applied, within=60, what="the ledger to have applied everything")
 
     assert len(ended) == CALLS
     wrong = [(tool, call) for tool, call in ended if not _judge(tool, call)]
@@ -106,8 +120,10 @@ async def test_ten_thousand_calls_all_end_once_with_the_right_code_and_any_gatew
     told = {call["call_id"]: call for _, call in ended}
     different = [(call, told[call["call_id"]]) for call in stored if call != told[call["call_id"]]]
     assert not different, different[:2]
+    lag = median(lags)  # the machine may stand still for a moment
     assert lag < 1.0
-    print(f"\n{CALLS} calls, {IN_FLIGHT} in flight: {CALLS / took:.0f} calls/s, ledger lag {lag * 1e3:.0f} ms")
+    rate = CALLS / (over - begun)
+    print(f"\n{CALLS} calls, {IN_FLIGHT} in flight: {rate:.0f} calls/s, ledger lag {lag * 1e3:.0f} ms")
 
 
 def _all_of(system: System, gateway: str) -> list[dict[str, Any]]:
@@ -129,4 +145,4 @@ def test_one_call_is_answered_the_same_by_the_other_gateway_at_once(system: Syst
     with system.client("gateway1") as first, system.client("gateway2") as second:
         call = first.post("/v1/calls", json={"tool": "fine", "arguments": {"a": 1}}).json()
         assert call["state"] == "succeeded"
-        assert second.get(f"/v1/calls/{call['call_id']}", params={"wait": 5}).json() == call
+        assert second.get(f"/v1/calls/{call['call_id']}", params={"wait": 60}).json() == call

@@ -16,7 +16,7 @@ def family() -> Iterator[set[int]]:
     """Processes of which none may be left after the module's tests; the kernel takes its time with their namespaces."""
     pids: set[int] = set()
     yield pids
-    wait_until(lambda: not any(map(leash.alive, pids)), within=20, what="none of the jails' processes is left")
+    wait_until(lambda: not any(map(leash.alive, pids)), within=60, what="none of the jails' processes is left")
 
 
 @pytest_asyncio.fixture
@@ -50,4 +50,4 @@ async def ended(*pids: int) -> None:
     async def check() -> bool:
         return not any(map(leash.alive, pids))
 
-    await async_wait_until(check, within=20, what=f"none of {pids} is left")
+    await async_wait_until(check, within=60, what=f"none of {pids} is left")

@@ -87,14 +87,14 @@ async def test_children_for_which_there_is_no_descriptor_are_let_go_and_it_says_
             taken.fill()
             return "descriptors left for the sandbox" in jail.trouble
 
-        await async_wait_until(short, within=20, what="the shortage", every=0.001)
+        await async_wait_until(short, within=60, what="the shortage", every=0.001)
         assert jail._pool._server is not None
         assert jail._pool._server.ordered >= 0
 
     async def well() -> bool:
         return jail.trouble == ""
 
-    await async_wait_until(well, within=20, what="the end of the shortage")
+    await async_wait_until(well, within=60, what="the end of the shortage")
     assert (await jail.run("echo", b"x", limits=LIMITS)).how == "answered"
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
@@ -133,13 +133,13 @@ async def test_two_fork_servers_hold_no_more_children_than_one():
         async def settled() -> bool:
             return len(jail._pool._ready) == 2
 
-        await async_wait_until(settled, within=20, what="children of the second")
+        await async_wait_until(settled, within=60, what="children of the second")
         assert (first.held, second.expected) == (1, 2)
         running.cancel()
 
         async def alone() -> bool:
             return len(jail._pool._ready) == second.expected == 3
 
-        await async_wait_until(alone, within=20, what="the last place for the second")
+        await async_wait_until(alone, within=60, what="the last place for the second")
     finally:
         await jail.stop()

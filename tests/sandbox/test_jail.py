@@ -29,7 +29,7 @@ async def begun(jail: Jail, source: bytes, limits: Limits = LIMITS) -> "tuple[as
 
     source = b"import os; ask(str(os.getpid()).encode())\n" + source
     running = asyncio.create_task(jail.run("run", source, limits=limits, answer=answer))
-    await asyncio.wait_for(asked, 20)
+    await asyncio.wait_for(asked, 60)
     server = jail._pool._server
     assert server is not None
     lives = [child for child in server.children.values() if child._pidfd is not None]
@@ -173,7 +173,7 @@ async def test_a_run_is_told_when_no_fork_server_can_be_started(jail: Jail):
     async def recovered() -> bool:
         return jail._pool._server is not None
 
-    await async_wait_until(recovered, within=30, what="a fork server again")
+    await async_wait_until(recovered, within=60, what="a fork server again")
     assert (await jail.run("echo", b"x", limits=LIMITS)).how == "answered"
 
 

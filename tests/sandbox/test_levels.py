@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_takes_everything_with_it():
     yard._process.kill()
 
     yard.close()
-    wait_until(lambda: not any(map(leash.alive, family)), within=20, what=f"none of {family} is left")
+    wait_until(lambda: not any(map(leash.alive, family)), within=60, what=f"none of {family} is left")
 
 
 async def test_a_waiting_child_is_locked_before_anything_is_asked_of_it(jail: Jail):

@@ -106,7 +106,7 @@ async def test_a_check_whose_processes_are_gone_says_nothing_about_the_source():
     try:
         checking = asyncio.create_task(runner.check("sleep", None))
         server = pid_of(runner._jail)
-        await async_wait_until(under_way, within=20, what="the check")
+        await async_wait_until(under_way, within=60, what="the check")
         os.kill(server, signal.SIGKILL)
         with pytest.raises(ServerLost):
             await checking

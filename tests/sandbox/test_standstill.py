@@ -35,7 +35,7 @@ async def all_wait(jail: Jail) -> list[int]:
     async def ready() -> bool:
         return len(jail._pool._ready) == 4
 
-    await async_wait_until(ready, within=20, what="children that wait")
+    await async_wait_until(ready, within=60, what="children that wait")
     return [child.pid for child in jail._pool._ready]
 
 
@@ -102,7 +102,7 @@ async def test_a_fork_server_that_says_nothing_is_in_trouble_and_then_replaced(
     async def told() -> bool:
         return quick.trouble == "the fork server is there and says nothing"
 
-    await async_wait_until(told, within=20, what="its trouble")
+    await async_wait_until(told, within=60, what="its trouble")
     await ended(server)
     monkeypatch.undo()  # the next one has the time to start
     assert (await quick.run("echo", b"x", limits=LIMITS)).how == "answered"
@@ -142,7 +142,7 @@ async def test_a_fork_server_that_speaks_is_left_alone(jail: Jail):
     for _ in range(2 * HOPELESS):
         server.pulse.stop()
         server.pulse._beat()
-        await async_wait_until(heard, within=20, what="its answer")
+        await async_wait_until(heard, within=60, what="its answer")
     assert jail._pool._server is server
 
 

@@ -4,6 +4,7 @@ Used by the tests of the queue front; it imports nothing of the project.
 """
 
 import json
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, Self
@@ -71,9 +72,8 @@ class Outsider:
 
     def take(self, number: int, *, within: float = WITHIN) -> list[Answered]:
         """The next answers, so many."""
-        self._connection.call_later(within, self._give_up)
-        self._late = False
-        while len(self.answers) < number and not self._late:
+        end = time.monotonic() + within
+        while len(self.answers) < number and time.monotonic() < end:
             self._connection.process_data_events(time_limit=1)
         assert len(self.answers) >= number, f"{len(self.answers)} of {number} answers within {within:g} s"
         taken, self.answers = self.answers[:number], self.answers[number:]
@@ -89,9 +89,6 @@ class Outsider:
     def take_direct(self) -> None:
         """Take answers by the broker's own way to reply, too."""
         self.channel.basic_consume("amq.rabbitmq.reply-to", self._keep, auto_ack=True)
-
-    def _give_up(self) -> None:
-        self._late = True
 
     def _take(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self._keep(channel, method, properties, body)

@@ -161,7 +161,7 @@ class RabbitNode(Node):
         self.evaluate(f"ok = vm_memory_monitor:set_vm_memory_high_watermark({value})")
         wait_until(
             lambda: ("resource_limit" in self.evaluate("rabbit_alarm:get_alarms()")) is alarm,
-            within=20,
+            within=60,
             what=f"the memory alarm of {self.name} {'on' if alarm else 'off'}",
         )
 

@@ -68,7 +68,7 @@ class System:
     def client(self, name: str = "gateway1", **options: Any) -> httpx.Client:
         """A client of a gateway that is signed in."""
         headers = {"Authorization": f"Bearer {KEY}"}
-        return httpx.Client(base_url=self.url(name), headers=headers, trust_env=False, timeout=60, **options)
+        return httpx.Client(base_url=self.url(name), headers=headers, trust_env=False, timeout=90, **options)
 
     def __enter__(self) -> Self:
         return self

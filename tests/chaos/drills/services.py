@@ -36,7 +36,7 @@ def gateway_terminated(drill: Drill) -> None:
 def scheduler_killed(drill: Drill) -> None:
     """The only scheduler: calls go on without it, and its successor catches up."""
     yard = drill.yard
-    with drill.under_load(calls=150, in_flight=16, delay=0.2) as load:
+    with drill.under_load(calls=250, in_flight=16, delay=0.4, pay=0.04) as load:  # what pays waits
         load.wait_for("over", 20)
         drill.hit(load.open, "calls")
         yard.kill("scheduler1")

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 def store_stopped(drill: Drill) -> None:
     """Calls that need no store go on; the ledger catches up."""
     yard, drill.explained = drill.yard, ("cancelled",)
-    with drill.under_load(calls=300, in_flight=24, delay=0.2, keyed=0.3, pay=0.1) as load:  # what pays waits
+    with drill.under_load(calls=300, in_flight=24, delay=0.8, keyed=0.3, pay=0.05) as load:  # what pays waits
         load.wait_for("over", 20)
         drill.hit(load.open, "calls")
         yard.database.stop()

@@ -64,7 +64,7 @@ def worker_killed_before_the_ack(drill: Drill) -> None:
 def _killed_at(drill: Drill, place: Place) -> None:
     yard, drill.explained = drill.yard, (UNKNOWN,)
     proxy = yard.proxies["worker1"]
-    with drill.under_load(calls=80, in_flight=16, delay=0.1) as load:
+    with drill.under_load(calls=300, in_flight=16, delay=0.1) as load:
         load.wait_for("over", 10)
         number = len(proxy.strikes) + 1
         proxy.strike_at(place, "hold", after=random.Random(drill.seed).randrange(8))

@@ -329,7 +329,7 @@ async def test_who_is_cancelled_ends_at_once(runner: Runner):
     async def ran() -> bool:
         return runner.engine.count(attempt.call.call_id) == (1, 1)
 
-    await async_wait_until(ran, within=30, what="the run")
+    await async_wait_until(ran, within=60, what="the run")
     running.cancel()
     (ended,) = await asyncio.gather(running, return_exceptions=True)
 

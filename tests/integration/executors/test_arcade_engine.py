@@ -134,4 +134,4 @@ def test_it_runs_as_a_process_too_and_ends_with_its_worker(tmp_path: Path):
             assert client.tools.authorize(tool_name="Yard.SendMail", user_id="ann").status == "completed"
             told = browser.get("/fake/executes").json()
         assert (told["items"], told["authorizes"]) == ([], 2)
-        assert process.terminate(within=20) == 0
+        assert process.terminate(within=60) == 0

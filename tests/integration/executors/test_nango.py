@@ -250,7 +250,7 @@ async def test_a_refusal_is_told_although_nango_says_nothing(rig, upstream: Upst
     rig.own.connect("ann")
     value_of(await rig.run())
     rig.nango.hold()
-    attempt = rig.attempt(rig.tool(url=f"{upstream.url}/status/401"), timeout=2.0)
+    attempt = rig.attempt(rig.tool(url=f"{upstream.url}/status/401"), timeout=6.0)
     async with asyncio.timeout(attempt.remaining):  # as the runtime does
         finished = await rig.executor.run(attempt)
     assert told(finished) == ("upstream_error", "none", True)

@@ -138,7 +138,7 @@ def _parent(pid: int) -> int:
 
 async def test_it_lets_a_tool_end_before_it_stops_and_leaves_no_process(system: System, door: Door):
     worker = system.processes["worker"]
-    sent = await door.call(sandboxed("import time", "time.sleep(1)", "return 1").binding, pool="sandbox")
+    sent = await door.call(sandboxed("import time", "time.sleep(4)", "return 1").binding, pool="sandbox")
 
     async def started() -> bool:
         return any(isinstance(event, Started) for event in door.events)
@@ -148,7 +148,7 @@ async def test_it_lets_a_tool_end_before_it_stops_and_leaves_no_process(system: 
     worker.send(signal.SIGTERM)
     assert isinstance(await door.end_of(sent), Succeeded)
     assert await asyncio.to_thread(worker.wait) == 0
-    wait_until(lambda: not any(map(leash.alive, family)), within=20, what="none of its processes is left")
+    wait_until(lambda: not any(map(leash.alive, family)), within=60, what="none of its processes is left")
 
 
 # ---- where it does not start --------------------------------------------------------------------

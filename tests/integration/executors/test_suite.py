@@ -63,7 +63,7 @@ class Running:
         call_id = ids.new_id()
         running = asyncio.create_task(self._run(runtime, transport, tool, call_id=call_id))
 
-        await async_wait_until(lambda: self.seen(call_id), within=30, what="the request")
+        await async_wait_until(lambda: self.seen(call_id), within=60, what="the request")
         runtime.cancel(Cancel(v=VERSION, sender="g", time=0, org="default", call_id=call_id))
         return await running
 

@@ -27,7 +27,7 @@ async def until(check: Callable[[], Any], what: str) -> None:
     async def checked() -> bool:
         return bool(check())
 
-    await async_wait_until(checked, within=20, what=what)
+    await async_wait_until(checked, within=60, what=what)
 
 
 def connections(gateway: Gateway) -> int:
@@ -163,7 +163,7 @@ async def test_a_flood_from_nobody_ends_its_connection(site: Site, flood: bytes,
     async with deaf(gateway, HANDSHAKE) as client:
         with contextlib.suppress(ConnectionError):
             await loop.sock_sendall(client, flood)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionError):
                 while await loop.sock_recv(client, 64 * KIB):
                     pass

@@ -62,6 +62,9 @@ async def test_who_does_not_say_who_it_is_is_let_go(gateway: Gateway, monkeypatc
     async with gateway.socket(key=None) as socket:
         assert (await socket.hear())["error"]["code"] == "unauthenticated"
         assert (await socket.closed())[0] == 4401
+
+
+async def test_who_says_other_things_before_is_let_go(gateway: Gateway):
     async with gateway.socket(key=None) as socket:
         for _ in range(sockets.MAX_BAD):
             await socket.say("ping")
@@ -254,7 +257,7 @@ async def test_who_goes_away_is_followed_no_more(gateway: Gateway):
         async def nobody() -> bool:
             return gateway.parts.live.followers == 0 and not gateway.parts.live._outboxes
 
-        await async_wait_until(nobody, within=10, what="somebody is still followed")
+        await async_wait_until(nobody, within=60, what="somebody is still followed")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

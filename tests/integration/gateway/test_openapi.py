@@ -149,7 +149,7 @@ def test_every_answer_is_as_documented(gateway, operations, name, mode, examples
     def answers_as_documented(case: schemathesis.Case) -> None:
         if name in ENDLESS and opens(case):
             return
-        case.validate_response(case.call(headers=_AUTH, timeout=20), checks=_CHECKS)
+        case.validate_response(case.call(headers=_AUTH, timeout=90), checks=_CHECKS)
 
     answers_as_documented()
     if name.startswith("pause_"):
@@ -174,7 +174,7 @@ def opens(case: schemathesis.Case) -> bool:
     """Whether this opens a stream, as documented; it is left at once."""
     with requests.Session() as session:
         sent = case.as_transport_kwargs(headers=_AUTH)
-        with session.request(**sent, stream=True, timeout=20) as response:
+        with session.request(**sent, stream=True, timeout=90) as response:
             assert response.status_code != 200 or response.headers["Content-Type"].startswith("text/event-stream")
             return response.status_code == 200
 
@@ -182,16 +182,16 @@ def opens(case: schemathesis.Case) -> bool:
 def resume_all(gateway: str) -> None:
     """What a generated request paused would hold up all the others."""
     for path in ("/v1", *(f"/v1/pools/{pool}" for pool in POOLS)):
-        httpx.post(f"{gateway}{path}/resume", headers=_AUTH, timeout=20).raise_for_status()
+        httpx.post(f"{gateway}{path}/resume", headers=_AUTH, timeout=90).raise_for_status()
 
 
 def test_the_answers_of_a_day_are_as_documented(gateway, operations):
     """What generated requests seldom reach: things that are there, and are changed."""
-    client = httpx.Client(base_url=gateway, headers=_AUTH, timeout=30)
+    client = httpx.Client(base_url=gateway, headers=_AUTH, timeout=90)
 
-    def ask(name: str, method: str, path: str, status: int, **sent: Any) -> Any:
+    def ask(name: str, method: str, path: str, *status: int, **sent: Any) -> Any:
         response = client.request(method, path, **sent)
-        assert response.status_code == status, response.text
+        assert response.status_code in status, response.text
         operations[name].validate_response(response)
         return response
 
@@ -239,7 +239,7 @@ def test_the_answers_of_a_day_are_as_documented(gateway, operations):
         ask("cancel_calls", "POST", "/v1/calls/cancel", 200, json={"conversation": "c"})
         put_off = wanted | {"not_before": rfc3339(time.time() + 3_600), "cancel_on_disconnect": True}
         call = ask("make_call", "POST", "/v1/calls", 202, json=put_off).json()
-        ask("cancel_call", "POST", f"/v1/calls/{call['call_id']}/cancel", 202, headers={"Prefer": "wait=0"})
+        ask("cancel_call", "POST", f"/v1/calls/{call['call_id']}/cancel", 202, 200, headers={"Prefer": "wait=0"})
         ask("list_authorizations", "GET", "/v1/authorizations", 200, params={"user": "ada", "status": "pending"})
         asked = {"tool": "weather", "user": "ada"}
         ask("start_authorization", "POST", "/v1/authorizations/start", 422, json=asked)

@@ -16,6 +16,7 @@ from tests.unit.gateway.sandbox_cases import CODE, WEB, sandboxed
 
 from toolyard.sandbox.runner import Level, Runner
 from toolyard.store.connect import open_store
+from toolyard_gateway import code_check
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -259,7 +260,8 @@ async def test_text_that_is_none_is_refused_before_it_is_looked_at(gateway: Rig,
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "binding.code")
 
 
-async def test_a_hundred_sources_at_once_are_all_looked_at(gateway: Rig):
+async def test_a_hundred_sources_at_once_are_all_looked_at(gateway: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(code_check, "PATIENCE", 120.0)
     many = [sandboxed({"name": f"t{n}"}, code=CODE if n % 2 else "open('x')\n" + CODE) for n in range(100)]
 
     answers = await asyncio.gather(*(gateway.client.post("/v1/tools", json=one) for one in many))
@@ -279,5 +281,5 @@ async def test_what_the_sandbox_lost_is_looked_at_by_another_one(alone: Rig):
         assert response.status_code in (200, 503), response.text
         return response.status_code == 200
 
-    await async_wait_until(answered, within=20, what="another sandbox looks at code")
+    await async_wait_until(answered, within=60, what="another sandbox looks at code")
     assert (await alone.client.post("/v1/tools/validate", json=ECHO)).status_code == 200

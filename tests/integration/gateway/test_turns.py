@@ -88,7 +88,7 @@ def _add_tools(client: httpx.Client, upstream: Upstream) -> None:
         http_tool("say", "POST", "") | {"binding": say, "parameters": text},
         http_tool("look.up", "GET", f"{upstream.url}/status/200", parameters=text),
         http_tool("broken", "POST", f"{upstream.url}/status/500"),
-        http_tool("late", "POST", f"{upstream.url}/sleep/5", timeout=0.3),
+        http_tool("late", "POST", f"{upstream.url}/sleep/20", timeout=2),
         http_tool("slow", "POST", f"{upstream.url}/sleep/20"),
         *(
             http_tool(f"{SHAPED}{name}", "POST", f"{upstream.url}/echo", parameters=shape.schema)
@@ -269,10 +269,10 @@ def turn(system: Running, *names: str, deadline: float) -> tuple[list[str], list
 
 
 def test_a_call_that_still_runs_at_the_deadline_is_told_so(system: Running):
-    texts, calls = turn(system, "slow", "say", deadline=5)
+    texts, calls = turn(system, "slow", "say", deadline=8)
 
     assert [call["state"] for call in calls] == ["running", "succeeded"]
-    assert texts[0].startswith("The call did not end within 5 s: it was still running and may have taken effect.")
+    assert texts[0].startswith("The call did not end within 8 s: it was still running and may have taken effect.")
     ended = system.client.get(f"/v1/calls/{calls[0]['call_id']}", params={"wait": 20}).json()
     assert (ended["state"], ended["effect"]) == ("timed_out", "unknown")
 
@@ -285,10 +285,10 @@ def test_a_call_of_a_paused_tool_is_told_so_and_never_started(system: Running):
         what="the ledger does not show the pause",
     )
 
-    texts, calls = turn(system, "say", "look__up", deadline=5)
+    texts, calls = turn(system, "say", "look__up", deadline=8)
     ended = system.client.get(f"/v1/calls/{calls[0]['call_id']}", params={"wait": 20}).json()
     system.client.post("/v1/tools/say/resume").raise_for_status()
 
     assert [call["state"] for call in calls] == ["scheduled", "succeeded"]
-    assert texts[0] == "The call did not end within 5 s: the tool is paused, and the call was not started. Try later."
+    assert texts[0] == "The call did not end within 8 s: the tool is paused, and the call was not started. Try later."
     assert (ended["state"], ended["effect"]) == ("expired", "none")

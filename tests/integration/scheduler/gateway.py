@@ -45,7 +45,7 @@ class Gateway:
 
     async def ask(self, cursor: Cursor | None, **fields: Any) -> FeedPage:
         """Ask, and wait for the page."""
-        return await asyncio.wait_for(await self.say(cursor, **fields), 20)
+        return await asyncio.wait_for(await self.say(cursor, **fields), 60)
 
     async def follow(self, cursor: Cursor = BEGINNING, *, until: str, **fields: Any) -> list[FeedItem]:
         """Page after page, up to the one with this event."""

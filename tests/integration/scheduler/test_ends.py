@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import pytest
 from tests.support.house import House, a_story
 from tests.support.ledger import NOW, Said, Story, pause
 
@@ -52,9 +51,8 @@ WAYS: Final[dict[str, tuple[bool, bool, int, bool, Says]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-async def stories(house: House) -> dict[str, Story]:
-    """All of them, as far as they are told here; each is overdue in eight seconds."""
+async def told(house: House, *, deadline: float) -> dict[str, Story]:
+    """All of them, as far as they are told here; each is overdue in so many seconds."""
     for tool in (LOOKUP, HELD):
         house.store.tools.create("default", a_spec(tool))
     await house.trusted_leader()
@@ -63,7 +61,7 @@ async def stories(house: House) -> dict[str, Story]:
     stories = {}
     for way, (rerunnable, paused, _, _, says) in WAYS.items():
         tool = HELD if paused else LOOKUP
-        stories[way] = story = a_story(way, deadline=8.0, tool=tool, rerunnable=rerunnable, retry=retry)
+        stories[way] = story = a_story(way, deadline=deadline, tool=tool, rerunnable=rerunnable, retry=retry)
         await house.say(story.accepted(), *says(story))
     return stories
 
@@ -86,9 +84,8 @@ def is_verdict(event: Ended, call_id: str) -> bool:
     return event.by == "scheduler" and event.call_id == call_id
 
 
-async def test_what_is_overdue_expires_if_it_never_started_and_has_timed_out_else(
-    house: House, stories: dict[str, Story]
-):
+async def test_what_is_overdue_expires_if_it_never_started_and_has_timed_out_else(house: House):
+    stories = await told(house, deadline=10.0)
     wanted = {}
     for way, (_, _, attempts, running, _) in WAYS.items():
         effect = "unknown" if running else "none"
@@ -98,9 +95,8 @@ async def test_what_is_overdue_expires_if_it_never_started_and_has_timed_out_els
     assert await ends(house, stories) == wanted
 
 
-async def test_a_cancel_ends_at_once_what_is_not_running_with_the_effect_of_what_it_did_before(
-    house: House, stories: dict[str, Story]
-):
+async def test_a_cancel_ends_at_once_what_is_not_running_with_the_effect_of_what_it_did_before(house: House):
+    stories = await told(house, deadline=300.0)
     await house.say(*(story.cancel(at=time.time() - NOW) for story in stories.values()))
 
     assert await ends(house, stories) == {

@@ -77,7 +77,7 @@ async def _everything_is_said(house: House) -> str:
     late = a_story("late")
     await house.say(late.accepted(), late.verdict("timed_out", at=3.0, error=error_info("timed_out", "late")))
     await house.say(late.ended("succeeded", at=5.0))
-    await asyncio.wait_for(house.schedulers[-1].reached(house.journal.last() or 0), 20)
+    await asyncio.wait_for(house.schedulers[-1].reached(house.journal.last() or 0), 60)
     last = a_story("last")
     await house.say(last.accepted())
     return "last/0/accepted"

@@ -112,7 +112,7 @@ async def test_what_the_log_does_not_keep_any_more_is_counted_as_lost(
     stories = [a_story(f"c{number}") for number in range(5)]
     await say(house, *stories)
     last = house.journal.last() or 0
-    await asyncio.wait_for(house.schedulers[-1].reached(last), 20)
+    await asyncio.wait_for(house.schedulers[-1].reached(last), 60)
     await house.schedulers.pop().stop()
     read = MemoryJournal.read
     monkeypatch.setattr(house.journal, "read", lambda offset, limit: read(house.journal, max(offset, last - 1), limit))
@@ -166,7 +166,7 @@ async def test_what_is_not_confirmed_is_published_again_and_what_a_queue_refuses
     scheduler = await house.leader()
     await say(house, *stories)
     last = house.journal.last() or 0
-    await asyncio.wait_for(scheduler.reached(last), 20)
+    await asyncio.wait_for(scheduler.reached(last), 60)
     house.store.feed.begin(0)
     refusing = Refusing(house.transport, *answers)
     parts = (refusing, ENVELOPE, house.store, house.crossing, SYSTEM, last, counts, Most(messages=2, pace=0.0))

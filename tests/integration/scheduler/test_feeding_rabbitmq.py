@@ -192,7 +192,7 @@ async def test_progress_and_breakers_come_by_the_queue_of_the_relay_whose_loss_c
                 scheduler.counts["again"] += 1
                 return bool(told.channel.queue_declare(told.queue, passive=True).method.message_count)
 
-            await async_wait_until(again, within=30, what="progress to be told again")
+            await async_wait_until(again, within=60, what="progress to be told again")
     assert (progress.key, opened.key) == ("default.call.progress.http.lookup", "default.monitor.breaker.http.-")
     assert progress.event.get_data() == json.loads(progress.body)
     assert json.loads(progress.body)["done"] == 1.0

@@ -95,7 +95,7 @@ class Keeper:
         async with self.running() as running:
             while self.ledger.offset < offset:
                 advanced = asyncio.ensure_future(self.ledger.advanced())
-                done, _ = await asyncio.wait({running, advanced}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+                done, _ = await asyncio.wait({running, advanced}, return_when=asyncio.FIRST_COMPLETED, timeout=60)
                 if running in done:
                     running.result()
                 assert done, f"the ledger stands at {self.ledger.offset}"
@@ -631,7 +631,7 @@ async def test_an_idle_owner_shows_that_it_lives(keeper: Keeper, monkeypatch: py
         async def lives() -> bool:
             return keeper.store.ledger.position().beat >= first + 3
 
-        await async_wait_until(lives, within=10, what="three signs of life")
+        await async_wait_until(lives, within=60, what="three signs of life")
 
 
 async def test_an_idle_owner_that_was_replaced_notices(

@@ -75,7 +75,7 @@ async def refused(transport: Transport, message: Message | None = None) -> Deliv
     subscription = await transport.consume(topology.pool_queue("http"), got.put_nowait, prefetch=1)
     if message is not None:
         await transport.publish(message)
-    delivery = await asyncio.wait_for(got.get(), 20)
+    delivery = await asyncio.wait_for(got.get(), 60)
     delivery.ack()
     await subscription.close()
     return delivery

@@ -25,7 +25,7 @@ RETRIED = RetryPolicy(max_attempts=3, backoff=0.001)
 async def differences(house: House) -> Comparison:
     """After everything that was said has been applied."""
     last = house.journal.last() or 0
-    await asyncio.wait_for(house.schedulers[-1].reached(last), 20)
+    await asyncio.wait_for(house.schedulers[-1].reached(last), 60)
     database = Database(house.url)
     try:
         return await compared(house.transport, database, lambda: house.journal.last() or 0)

@@ -39,7 +39,7 @@ def bounded(**bounds: Any) -> Options:
 async def applied(house: House) -> int:
     """All that was said is in the ledger; the offset of the last of it."""
     offset = house.journal.last() or 0
-    await asyncio.wait_for(house.schedulers[-1].reached(offset), 20)
+    await asyncio.wait_for(house.schedulers[-1].reached(offset), 60)
     return offset
 
 
@@ -54,10 +54,10 @@ async def test_from_now_on_is_answered_at_once_and_what_follows_comes_live(house
     begun = await gateway.ask(None)
     waiting = await gateway.say(begun.cursor)
     await house.say(story.accepted())
-    first = await asyncio.wait_for(waiting, 20)
+    first = await asyncio.wait_for(waiting, 60)
     waiting = await gateway.say(first.cursor)
     await house.say(ended(story))
-    second = await asyncio.wait_for(waiting, 20)
+    second = await asyncio.wait_for(waiting, 60)
 
     assert (begun.items, begun.at_end, begun.lost, begun.ahead) == ((), True, False, False)
     assert words(first.items) == [("c1", "accepted")]
@@ -70,11 +70,11 @@ async def test_a_question_waits_as_long_as_it_may_and_then_moves_on(house: House
     await house.leader()
     gateway = await Gateway(house.transport).begin()
     begun = await gateway.ask(None)
-    waiting = await gateway.say(begun.cursor, patience=1.0, only=Interest(tool="other"))
+    waiting = await gateway.say(begun.cursor, patience=4.0, only=Interest(tool="other"))
     await house.say(a_story().accepted())
     offset = await applied(house)
 
-    page = await asyncio.wait_for(waiting, 20)
+    page = await asyncio.wait_for(waiting, 60)
     at_once = await gateway.ask(page.cursor, patience=0.0, only=Interest(tool="other"))
 
     assert (page.items, page.at_end) == ((), True)
@@ -108,7 +108,7 @@ async def test_two_gateways_are_told_the_same(house: House):
     cursors = [(await each.ask(None)).cursor for each in gateways]
     waiting = [await each.say(cursor) for each, cursor in zip(gateways, cursors, strict=True)]
     await house.say(a_story().accepted())
-    pages = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    pages = await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
     assert pages[0].items == pages[1].items
     assert words(pages[0].items) == [("c1", "accepted")]
@@ -231,7 +231,7 @@ async def test_the_next_leader_goes_on_behind_the_same_cursor(house: House):
     cursor = (await gateway.ask(None)).cursor
     waiting = await gateway.say(cursor)
     await house.say(story.accepted())
-    page = await asyncio.wait_for(waiting, 20)
+    page = await asyncio.wait_for(waiting, 60)
     await first.stop()
     await house.say(ended(story))
     await house.leader()
@@ -257,7 +257,7 @@ async def test_what_was_published_twice_is_told_once_also_by_the_next_leader(hou
         waiting = await gateway.say(told[-1].cursor)
         assert (await gateway.ask(None)).at_end
         await house.say(*again)
-        items = (await asyncio.wait_for(waiting, 20)).items
+        items = (await asyncio.wait_for(waiting, 60)).items
     else:
         await house.say(*again)
         await applied(house)
@@ -325,7 +325,7 @@ async def test_a_tail_that_nobody_asks_for_is_dropped(house: House, monkeypatch:
     assert "toolyard_feed_orgs 1" in text(scheduler.board), "somebody waits"
     await house.say(a_story().accepted())
 
-    assert words((await asyncio.wait_for(waiting, 20)).items) == [("c1", "accepted")]
+    assert words((await asyncio.wait_for(waiting, 60)).items) == [("c1", "accepted")]
 
 
 async def test_of_too_many_questions_the_oldest_is_answered_with_nothing(house: House):
@@ -334,7 +334,7 @@ async def test_of_too_many_questions_the_oldest_is_answered_with_nothing(house: 
     cursor = (await gateway.ask(None)).cursor
     waiting = [await gateway.say(cursor, only=Interest(tool=f"t{number}")) for number in range(3)]
 
-    oldest = await asyncio.wait_for(waiting[0], 20)
+    oldest = await asyncio.wait_for(waiting[0], 60)
 
     assert (oldest.items, oldest.cursor) == ((), cursor)
     assert not waiting[2].done()
@@ -350,7 +350,7 @@ async def test_a_store_that_fails_costs_followers_time_and_the_ledger_nothing(
     with monkeypatch.context() as broken:
         broken.setattr(SqlCalls, "outlines", lambda *_: 1 / 0)
         await house.say(a_story().accepted())
-        page = await asyncio.wait_for(waiting, 20)
+        page = await asyncio.wait_for(waiting, 60)
 
     assert (page.items, page.at_end) == ((), False)
     assert scheduler.leading

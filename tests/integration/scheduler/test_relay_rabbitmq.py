@@ -61,7 +61,7 @@ async def test_an_org_is_followed_from_the_beginning_on_while_calls_come_and_lea
             await saying
             live = await gateway.say(items[-1].cursor, only=Interest(call_id="c300"))
             await say(300, 320)
-            page = await asyncio.wait_for(live, 20)
+            page = await asyncio.wait_for(live, 60)
         async with leader(transport, store):
             await say(320, 400)
             rest = await gateway.follow(items[-1].cursor, until="c399/1000002/succeeded")

@@ -72,7 +72,7 @@ async def test_gateways_hear_how_far_the_ledger_has_read(house: House):
 # ---- overdue calls ------------------------------------------------------------------------------------
 async def test_an_overdue_call_that_had_started_ends_timed_out_with_an_unknown_effect(house: House):
     await house.trusted_leader()
-    story = a_story(deadline=0.3)
+    story = a_story(deadline=3.0)  # it must have started before
     await house.say(story.accepted(), story.started())
 
     row = await house.ended()

@@ -129,7 +129,7 @@ class Desk:
         async def answered() -> bool:
             return any(told.nonce == asked.nonce for told in self.told)
 
-        await async_wait_until(answered, within=20, what="an answer", every=0.001)
+        await async_wait_until(answered, within=60, what="an answer", every=0.001)
         return next(told for told in self.told if told.nonce == asked.nonce)
 
     def opened(self, asked: SecretsAsked, told: SecretsTold) -> Any:
@@ -278,7 +278,7 @@ async def test_a_question_that_does_not_verify_is_quarantined(desk: Desk):
     async def put_away() -> bool:
         return bool(desk.put_away)
 
-    await async_wait_until(put_away, within=20, what="the quarantine")
+    await async_wait_until(put_away, within=60, what="the quarantine")
     assert desk.told == []
 
 
@@ -345,7 +345,7 @@ async def test_a_question_while_the_store_is_away_stays_without_an_answer_and_th
     async def looked() -> bool:
         return away.asked > 0
 
-    await async_wait_until(looked, within=20, what="a look")
+    await async_wait_until(looked, within=60, what="a look")
     desk.provider = desk.vault
     asked = desk.question()
     assert desk.opened(asked, await desk.ask(asked)) == {"TOKEN": VALUE}
@@ -368,7 +368,7 @@ async def test_a_defect_at_one_question_is_noted_without_its_words_and_hurts_no_
         said += "".join(capsys.readouterr())
         return "a defect at a question for secrets" in said
 
-    await async_wait_until(noted, within=20, what="a line of the log")
+    await async_wait_until(noted, within=60, what="a line of the log")
     assert "RuntimeError" in said
     assert VALUE not in said
     desk.provider = desk.vault

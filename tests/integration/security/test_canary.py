@@ -234,7 +234,7 @@ def _look_at_traces(system: System, collector: Collector, search: Search) -> Non
 def _cross_org(town: Town) -> None:
     """Another org names this org's secrets, and this org the other's: neither gets anything, in no way."""
     for name in ("ENV_PLAIN", "FILE_PLAIN", "STORE_PLAIN"):
-        tool = next(http_tools(town.canaries[name], town.up, town.nobody))
+        tool = next(http_tools(town.canaries[name], town.up, town.nobody)) | {"timeout": 30}
         town.save(tool, town.their_key)
         body = {"tool": tool["name"], "arguments": {}}
         call = town.ask("POST", "/v1/calls", body, headers=town.their_key | {"Prefer": "wait=60"}).json()
@@ -242,7 +242,7 @@ def _cross_org(town: Town) -> None:
         assert town.ask("GET", f"/v1/secrets/{name}", headers=town.their_key).status_code == 404
         assert town.ask("DELETE", f"/v1/secrets/{name}", headers=town.their_key).status_code == 404
     others = town.canaries["STORE_OTHERS"]
-    ours = next(http_tools(others, town.up, town.nobody))
+    ours = next(http_tools(others, town.up, town.nobody)) | {"timeout": 30}
     town.save(ours)
     town.call(ours["name"])
     assert town.ended[-1]["error"]["code"] == "tool_error"

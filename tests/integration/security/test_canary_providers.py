@@ -59,7 +59,7 @@ def functions(given: Canary) -> Iterator[dict[str, Any]]:
                 "parameters": {"type": "object", "properties": {"marker": {"type": "string"}}},
                 "binding": binding | more | {"payload_template": template},
                 "secrets": ["AWS_KEY", "AWS_SECRET", given.name],
-                "timeout": 4,
+                "timeout": 15,
                 "telemetry": {"arguments": True, "result": True},
             }
 
@@ -71,7 +71,7 @@ def of_arcade() -> Iterator[dict[str, Any]]:
             "description": name,
             "parameters": {"type": "object"},
             "binding": {"type": "arcade", "tool_name": f"Yard.{name}"},
-            "timeout": 4,
+            "timeout": 15,
         }
 
 
@@ -92,8 +92,8 @@ class Town:
         assert self.ask("POST", "/v1/tools", tool).status_code == 201, tool
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        asked = {"tool": tool, "arguments": {"marker": MARKER, **arguments}, "user": "ann", "deadline": 20}
-        answer = self.ask("POST", "/v1/calls", asked, headers={"Prefer": "wait=30"})
+        asked = {"tool": tool, "arguments": {"marker": MARKER, **arguments}, "user": "ann", "deadline": 60}
+        answer = self.ask("POST", "/v1/calls", asked, headers={"Prefer": "wait=60"})
         assert answer.status_code in (200, 202), answer.text
         call: dict[str, Any] = answer.json()
         self.calls.append(call)

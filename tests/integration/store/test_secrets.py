@@ -220,7 +220,7 @@ def test_who_waited_for_a_version_that_is_the_newest_no_more_changes_nothing(vau
 
     def sealed_slowly(version: int) -> Sealed:
         other.start()
-        wait_until(lambda: waiting(store), within=20, what="somebody who waits for the lock")
+        wait_until(lambda: waiting(store), within=60, what="somebody who waits for the lock")
         return seal(SecretKeys({"old": OLD}), "2", org="default", name="TOKEN", version=version)
 
     store.secrets.replace("default", "TOKEN", sealed_slowly, by="k")

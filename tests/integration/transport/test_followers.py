@@ -112,7 +112,7 @@ def test_a_follower_gets_its_own_events_live_and_once_more_and_no_others(
     assert channel.basic_get("follow.acme.own", auto_ack=True) == (None, None, None)
 
     channel.basic_qos(prefetch_count=10)
-    replayed = channel.consume("toolyard.feed.acme", arguments={"x-stream-offset": "first"}, inactivity_timeout=20)
+    replayed = channel.consume("toolyard.feed.acme", arguments={"x-stream-offset": "first"}, inactivity_timeout=60)
     method, _, body = next(replayed)
     assert (method.routing_key, body) == ("acme.call.succeeded.http.look.up", b"acme")
     channel.basic_ack(method.delivery_tag)

@@ -206,14 +206,14 @@ async def test_a_publish_that_the_broker_does_not_answer_ends_in_time(
 async def test_a_publish_waits_no_longer_than_a_second_for_the_next_connection(
     relay: Relay, relay_url: str, open_transport: Open
 ) -> None:
-    transport = await open_transport(relay_url, publish_timeout=60.0)
+    transport = await open_transport(relay_url, publish_timeout=600.0)
     relay.refuse()
     await is_lost(transport)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with pytest.raises(Unavailable):
         await transport.publish(call_message())
-    assert loop.time() - begun < 10  # far from the publish timeout
+    assert loop.time() - begun < 60  # far from the publish timeout
     with pytest.raises(Unavailable):
         await transport.publish(call_message())
 

@@ -90,10 +90,11 @@ class Environment:
         """Give the event to the function, and wait for what becomes of it, so many seconds at most."""
         self._ended = asyncio.get_running_loop().create_future()
         offset = self.process.log.stat().st_size
-        self._given_at = time.monotonic()
-        self._events.put_nowait(event)
-        exited = asyncio.create_task(self._exited())
+        exited, ready = asyncio.create_task(self._exited()), asyncio.create_task(self._asked.wait())
         try:
+            await asyncio.wait([exited, ready], return_when=asyncio.FIRST_COMPLETED)  # its start takes none of its time
+            self._given_at = time.monotonic()
+            self._events.put_nowait(event)
             either: list[asyncio.Future[Any]] = [self._ended, exited]
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if self._ended.done():
@@ -107,6 +108,7 @@ class Environment:
                 self.usable = False
         finally:
             exited.cancel()
+            ready.cancel()
         outcome.log = self._log(event, offset, time.monotonic() - self._given_at)
         return outcome
 

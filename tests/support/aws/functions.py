@@ -13,6 +13,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "raises-handled": Function("handlers.raises", handled=True),
     "sleeps": Function("handlers.sleeps", timeout=900),
     "naps": Function("handlers.sleeps"),
+    "waits": Function("handlers.waits", timeout=900),
     "too-slow": Function("handlers.sleeps", timeout=0.5),
     "many": Function("handlers.many"),
     "odd": Function("handlers.odd"),

@@ -40,6 +40,13 @@ def sleeps(event, context):
     return "slept"
 
 
+def waits(event, context):
+    """Until there is this file."""
+    while not os.path.exists(event["for"]):  # noqa: PTH110 - it knows little
+        time.sleep(0.02)
+    return "waited"
+
+
 def many(event, context):
     """A text of so many bytes."""
     return "x" * event["bytes"]

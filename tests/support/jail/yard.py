@@ -104,7 +104,7 @@ class Yard:
         self._process.wait(20)
         self._process.stdout.close()
         leash.release(self._process.pid)
-        wait_until(lambda: not any(map(leash.alive, family)), within=20, what=f"no one of {family} is left")
+        wait_until(lambda: not any(map(leash.alive, family)), within=60, what=f"no one of {family} is left")
 
     def __enter__(self) -> Self:
         return self

@@ -144,7 +144,7 @@ def test_ctrl_c_ends_it_quietly(server: Server):
     server.tell("GET", ALL, body=b": following\n\n", kind="text/event-stream")
     command = console_script("toolyard", "events", "tail", "--url", server.url)
     with Process(command, env=clean_environment()) as process:
-        process.wait_for_line("Following", within=30)
+        process.wait_for_line("Following", within=60)
         process.send(signal.SIGINT)
-        assert process.wait(within=30) == 130
+        assert process.wait(within=60) == 130
         assert process.output().splitlines() == ["Following; Ctrl-C ends it."]

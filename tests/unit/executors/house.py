@@ -81,4 +81,4 @@ async def until(done: Callable[[], Any]) -> None:
     async def look() -> Any:
         return done()
 
-    await async_wait_until(look, within=10, what="what the test waits for", every=0.001)
+    await async_wait_until(look, within=60, what="what the test waits for", every=0.001)

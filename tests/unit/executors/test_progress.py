@@ -48,7 +48,7 @@ async def test_the_newest_is_told_after_each_pause(monkeypatch: pytest.MonkeyPat
         for done in range(3):
             attempt.progress(2 * done)
             attempt.progress(2 * done + 1)
-            await async_wait_until(partial(newest_is, 2 * done + 1), within=20, what="the newest to be told")
+            await async_wait_until(partial(newest_is, 2 * done + 1), within=60, what="the newest to be told")
         return await succeed(attempt)
 
     await run(house, act)

@@ -385,10 +385,21 @@ async def test_an_attempt_that_has_used_most_of_its_time_tells_so(monkeypatch):
     assert last == end
 
 
-async def test_an_attempt_that_ends_early_tells_neither():
+async def test_an_attempt_that_ends_early_tells_neither(monkeypatch):
+    loop, timers = asyncio.get_running_loop(), []
+    monkeypatch.setattr(runtime_module, "TOLD_AFTER", 61.0)
+    later = loop.call_later
+
+    def noted(delay, *told):
+        timer = later(delay, *told)
+        if delay == 61.0:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", noted)
     house = House()
-    await house.end(timeout=0.3)
-    await asyncio.sleep(0.35)
+    await house.end(timeout=300)
+    assert [timer.cancelled() for timer in timers] == [True]
     assert len(house.transport.published) == 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from msgspec import Raw
 
@@ -30,6 +31,7 @@ from toolyard.testing.fakes import MemoryJournal
 from toolyard.transport.base import Delivery
 from toolyard.transport.embedded.transport import EmbeddedTransport
 from toolyard.transport.envelope import Envelope
+from toolyard_gateway import stores as store_module
 from toolyard_gateway.app import build
 from toolyard_gateway.assembly import Given
 
@@ -290,7 +292,7 @@ async def running(
 ) -> AsyncIterator[Rig]:
     """A gateway with its worker, until the block ends; it starts while the store is ``away``.
 
-    A publish has more time than any machine needs, except where a test is about the time that it has.
+    A publish and a question to the store have more time than any machine needs, except where a test is about it.
     """
     database = folder / "store.db"
     shutil.copy(template, database)
@@ -308,13 +310,14 @@ async def running(
     worker = Worker(transport, envelope, answer, clock)
     try:
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(store_module, "PATIENCE", 60.0)
             await transport.open()
             await stack.enter_async_context(app.router.lifespan_context(app))
             pool = await transport.work("http", worker.run, slots=64)
             stack.push_async_callback(pool.close)
             carrier = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             headers = {"Authorization": f"Bearer {KEY}"}
-            client = httpx.AsyncClient(transport=carrier, base_url="http://gateway", headers=headers, timeout=30)
+            client = httpx.AsyncClient(transport=carrier, base_url="http://gateway", headers=headers, timeout=90)
             await stack.enter_async_context(client)
             yield Rig(app, client, transport, envelope, journal, stores, worker, store)
     finally:

@@ -8,7 +8,6 @@ from tests.unit.gateway.rig import ECHO, Rig, fail, never, row_of, running, succ
 
 from toolyard.contracts.events import Claimed, about, sequence
 from toolyard.ids import derived_id, is_id
-from toolyard_gateway import stores
 
 
 async def test_a_call_is_answered_with_its_result(rig):
@@ -407,7 +406,7 @@ async def test_a_call_of_whose_end_only_the_ledger_may_speak_is_asked_of_the_led
         async def heard() -> bool:
             return bool(pending.ledger_only)
 
-        await async_wait_until(heard, within=10, what="the gateway to hear of it")
+        await async_wait_until(heard, within=60, what="the gateway to hear of it")
         rig.stores.calls.rows[call_id] = row_of(message, rig.worker.succeeded(message, "from the ledger"))
 
         got = (await rig.client.get(f"/v1/calls/{call_id}")).json()
@@ -544,8 +543,7 @@ async def test_a_burst_of_new_requests_asks_for_its_key_and_its_tool_once(rig: R
     assert len(asked) == 2
 
 
-async def test_a_burst_of_keyed_requests_waits_its_turn_at_the_store(rig: Rig, monkeypatch):
-    monkeypatch.setattr(stores, "PATIENCE", 60.0)
+async def test_a_burst_of_keyed_requests_waits_its_turn_at_the_store(rig: Rig):
     await rig.tool()
 
     responses = await asyncio.gather(*(rig.call(idempotency_key=str(n)) for n in range(300)))

@@ -124,7 +124,7 @@ async def test_who_already_waits_is_sent_away_when_it_is_parked(template: Path, 
     async with running(template, tmp_path, answer=never) as rig:
         await rig.tool()
         waiting = asyncio.create_task(rig.call(user="ada", headers={"Prefer": "wait=300"}))
-        await async_wait_until(waited_for(rig), within=10, what="nobody waits")
+        await async_wait_until(waited_for(rig), within=60, what="nobody waits")
         await rig.worker.took.wait()
         await rig.worker.tell(parked(rig.worker.seen[0]))
 
@@ -136,7 +136,7 @@ async def test_who_already_waits_is_sent_away_when_it_is_parked(template: Path, 
 async def test_who_reads_it_with_a_wait_waits_for_its_end(rig: Rig):
     call_id = (await rig.call(user="ada")).json()["call_id"]
     reading = asyncio.create_task(rig.client.get(f"/v1/calls/{call_id}", params={"wait": 300}))
-    await async_wait_until(waited_for(rig), within=10, what="nobody waits")
+    await async_wait_until(waited_for(rig), within=60, what="nobody waits")
 
     await goes_on(rig)
 
@@ -199,7 +199,7 @@ async def test_who_follows_it_is_told_of_the_link_and_of_the_end(rig: Rig):
     async def watched() -> bool:
         return bool(pending.watchers)
 
-    await async_wait_until(watched, within=10, what="nobody follows")
+    await async_wait_until(watched, within=60, what="nobody follows")
     await goes_on(rig)
 
     told = events(await following)

@@ -447,7 +447,7 @@ async def test_who_asks_again_while_it_waits_for_its_user_is_told_at_once(correl
     pending.park_from(asking_row(pending.call))
     ledger.rows["one"], ledger.away = asking_row(pending.call), away
 
-    await asyncio.wait_for(correlator.wait(pending, 60, for_user=False), 20)
+    await asyncio.wait_for(correlator.wait(pending, 60, for_user=False), 60)
 
     assert state_of(pending) == b"awaiting_authorization"
 

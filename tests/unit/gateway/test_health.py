@@ -63,7 +63,7 @@ async def test_a_gateway_that_could_let_nobody_in_yet_is_not_ready_until_its_fir
         async def ready() -> bool:
             return (await rig.client.get("/readyz")).status_code == 200
 
-        await async_wait_until(ready, within=10, what="the gateway to be ready")
+        await async_wait_until(ready, within=60, what="the gateway to be ready")
 
         assert unready.status_code == 503
         assert "first API key" in unready.json()["detail"]

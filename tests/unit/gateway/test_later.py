@@ -45,17 +45,17 @@ async def test_it_is_answered_at_once_where_it_starts_after_the_wait(rig):
     await rig.tool()
     begun = SYSTEM.monotonic()
 
-    response = await rig.call(not_before=rfc3339(SYSTEM.now() + 60), headers={"Prefer": "wait=30"})
+    response = await rig.call(not_before=rfc3339(SYSTEM.now() + 600), headers={"Prefer": "wait=300"})
 
     assert (response.status_code, response.json()["state"]) == (202, "scheduled")
-    assert SYSTEM.monotonic() - begun < 10
+    assert SYSTEM.monotonic() - begun < 100
 
 
 async def test_it_is_waited_for_where_it_starts_within_the_wait(rig):
     await rig.tool()
 
     waiting = asyncio.create_task(rig.call(not_before=rfc3339(SYSTEM.now() + 20), headers={"Prefer": "wait=60"}))
-    await async_wait_until(waited_for(rig), within=10, what="nobody waits")
+    await async_wait_until(waited_for(rig), within=60, what="nobody waits")
     ((_, message),) = records(rig)
     await rig.worker.tell(
         Parked(**about(message.call), attempt=0, sequence=sequence(0, 900_000), time=1.0, reason="not_before")

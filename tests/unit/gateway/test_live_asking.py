@@ -57,7 +57,7 @@ async def until(check: Callable[[], Any]) -> None:
     async def checked() -> bool:
         return bool(check())
 
-    await async_wait_until(checked, within=10, what="it did not happen")
+    await async_wait_until(checked, within=60, what="it did not happen")
 
 
 async def test_nothing_is_declared_until_somebody_asks(desk: Desk):

@@ -42,7 +42,7 @@ class Reader:
         async def enough() -> bool:
             return len(self.events) >= number
 
-        await async_wait_until(enough, within=10, what=lambda: f"{len(self.events)} of {number}", every=0)
+        await async_wait_until(enough, within=60, what=lambda: f"{len(self.events)} of {number}", every=0)
 
 
 class Stage:
@@ -78,7 +78,7 @@ async def until(check: Callable[[], bool]) -> None:
     async def checked() -> bool:
         return check()
 
-    await async_wait_until(checked, within=10, what="it did not come so far", every=0)
+    await async_wait_until(checked, within=60, what="it did not come so far", every=0)
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ async def until(check: Callable[[], Any]) -> None:
     async def checked() -> bool:
         return bool(check())
 
-    await async_wait_until(checked, within=10, what="it did not happen")
+    await async_wait_until(checked, within=60, what="it did not happen")
 
 
 async def test_followers_of_an_org_share_what_is_read_for_it():

@@ -171,7 +171,7 @@ async def test_pools_show_the_breakers_of_the_orgs_own_calls(template, tmp_path)
                 found = {pool["name"]: pool["breakers"] for pool in page["items"] if pool["breakers"]}
                 return found if set(found) == wanted else None
 
-            return await async_wait_until(look, within=10, what=f"the breakers of {wanted}")
+            return await async_wait_until(look, within=60, what=f"the breakers of {wanted}")
 
         await told()
         await told(circuit="a.example:80", state="half_open", seconds=0.0)
@@ -204,7 +204,7 @@ async def test_pools_show_the_weakest_isolation_of_their_workers(template, tmp_p
                 page = (await rig.client.get("/v1/pools")).json()
                 return [pool["isolation"] for pool in page["items"]] == [None, wanted, None, None]
 
-            await async_wait_until(look, within=10, what=f"the isolation {wanted}")
+            await async_wait_until(look, within=60, what=f"the isolation {wanted}")
 
         await shown(None)
         await beat("w1", "full")

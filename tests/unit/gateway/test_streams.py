@@ -34,7 +34,7 @@ async def followed(pending) -> None:
     async def watched() -> bool:
         return bool(pending.watchers)
 
-    await async_wait_until(watched, within=10, what="nobody follows the call", every=0)
+    await async_wait_until(watched, within=60, what="nobody follows the call", every=0)
 
 
 async def test_an_ended_call_is_told_from_its_beginning(rig):

@@ -440,7 +440,7 @@ async def test_a_store_that_is_away_is_told_where_it_is_needed(rig: Rig):
 
 
 #: Seconds by which a busy machine may be late; far from what these answers would wait for.
-BUSY = 5.0
+BUSY = 30.0
 
 
 async def timed(rig: Rig, *calls: dict[str, Any], deadline: float) -> tuple[list[str], list[dict[str, Any]]]:
@@ -490,7 +490,7 @@ async def test_one_that_has_not_ended_takes_nothing_from_the_others(rig: Rig):
 
     rig.worker.answer = echo_alone
 
-    texts, told = await timed(rig, call("1"), call("2", "slow"), call("3"), deadline=3.0)
+    texts, told = await timed(rig, call("1"), call("2", "slow"), call("3"), deadline=5.0)
 
     assert [texts[0], texts[2]] == ["1", "1"]
     assert states(told) == [("succeeded", None), ("accepted", None), ("succeeded", None)]
@@ -501,7 +501,7 @@ async def test_a_store_that_hangs_does_not_hold_up_the_answer(rig: Rig, monkeypa
     go_on = threading.Event()
 
     def hang(*_: object) -> None:
-        go_on.wait(10)
+        go_on.wait(60)
 
     monkeypatch.setattr(rig.stores.tools, "get", hang, raising=False)
 
@@ -596,7 +596,7 @@ async def test_a_turn_that_is_repeated_while_it_runs_waits_for_the_same_calls(ri
     async def both_wait() -> bool:
         return bool(rig.parts.correlator.waiting == 2)
 
-    await async_wait_until(both_wait, within=10, what="not both wait")
+    await async_wait_until(both_wait, within=60, what="not both wait")
     await rig.worker.tell(rig.worker.succeeded(rig.worker.seen[0], 7))
 
     assert await first == await again
@@ -691,7 +691,7 @@ async def test_a_gateway_that_stops_asks_for_a_repeat_where_there_is_a_key(rig: 
     async def both_wait() -> bool:
         return bool(rig.parts.correlator.waiting == 2)
 
-    await async_wait_until(both_wait, within=10, what="not both wait")
+    await async_wait_until(both_wait, within=60, what="not both wait")
     await drain(rig.parts, patience=0.05)
 
     refused = await with_key

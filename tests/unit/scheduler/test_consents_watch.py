@@ -131,7 +131,7 @@ async def test_a_service_that_does_not_answer_keeps_nobody_from_asking_another(w
     watched.store.rows = [watched.asks(f"a{number}") for number in range(200)]
     watched.store.rows.append(watched.asks("n1", "nango/github", lasts=900.0))
     running = asyncio.ensure_future(watched.watch.run())
-    await asyncio.wait_for(watched.provider.enough.wait(), 20)
+    await asyncio.wait_for(watched.provider.enough.wait(), 60)
 
     assert "n1" in watched.provider.asked
     assert watched.watch.looking == 51
