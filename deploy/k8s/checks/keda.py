@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from deploy.k8s.checks.documents import Document, Manifests, Problem, Tree
+from deploy.k8s.checks.parts import places
 
-from toolyard.contracts.tools import POOLS
 from toolyard.transport.topology import QUEUES, pool_queue
 
 Check = Callable[[str], bool]
@@ -35,14 +35,10 @@ def _any(text: str) -> bool:
     return bool(text)
 
 
-#: How the scaler counts; the first in any protocol, the others over http alone.
-MODES: Final = (
-    "QueueLength",
-    "MessageRate",
-    "DeliverGetRate",
-    "PublishedToDeliveredRatio",
-    "ExpectedQueueConsumptionTime",
-)
+#: Where the scaler stands in KEDA's source.
+SCALER: Final = "pkg/scalers/rabbitmq_scaler.go"
+#: How the scaler counts: those ways that every version has.
+MODES: Final = ("QueueLength", "MessageRate")
 #: Field of a rabbitmq trigger -> whether a value can stand there, and what can.
 METADATA: Final[dict[str, tuple[Check, str]]] = {
     "queueName": (lambda text: text in {queue.name for queue in QUEUES}, "a queue of toolyard.transport.topology"),
@@ -63,10 +59,7 @@ METADATA: Final[dict[str, tuple[Check, str]]] = {
     "unsafeSsl": (_truth, "true or false"),
 }
 #: What a rabbitmq trigger takes from a TriggerAuthentication.
-PARAMETERS: Final = (
-    *("host", "protocol", "vhostName", "username", "password", "ca", "cert", "key", "keyPassword", "tls"),
-    *("workloadIdentityResource", "oauthTokenURI", "scopes", "scope", "clientID", "clientSecret", "endpointParams"),
-)
+PARAMETERS: Final = ("host", "protocol", "vhostName", "username", "password", "ca", "cert", "key", "keyPassword", "tls")
 #: Fields of the triggers that look at the pods themselves.
 _OF_PODS: Final[dict[str, tuple[Check, str]]] = {
     "value": (_positive, "a number over 0"),
@@ -75,18 +68,15 @@ _OF_PODS: Final[dict[str, tuple[Check, str]]] = {
 
 
 def misfits(source: str) -> Iterator[str]:
-    """Names of ours that the scaler's own source (`pkg/scalers/rabbitmq_scaler.go`) does not read."""
+    """Names of ours that the scaler's own source (`SCALER`) does not read."""
     read = dict(re.findall(r'keda:"name=(\w+),\s*order=([\w;]+)', source))
     for name in METADATA:
         order = read.get(name.removesuffix("FromEnv"), "")
         if ("resolvedEnv" if name.endswith("FromEnv") else "triggerMetadata") not in order:
             yield f"{name} is no field of a trigger's metadata"
-    own = {name for name in PARAMETERS if name in read}
-    for name in own:
-        if "authParams" not in read[name]:
+    for name in PARAMETERS:
+        if "authParams" not in read.get(name, ""):
             yield f"{name} is not taken from a TriggerAuthentication"
-    if not own or "authentication.OAuth" not in source:
-        yield "the scaler takes no parameters as it did"
     for mode in MODES:
         if f'"{mode}"' not in source:
             yield f"{mode} is no mode"
@@ -99,6 +89,7 @@ def problems(manifests: Manifests) -> Iterator[Problem]:
         yield from _bounds(scaled)
         for number, trigger in enumerate(scaled.at("spec.triggers", [])):
             yield from _trigger(scaled, f"spec.triggers.{number}", trigger, manifests)
+            yield from _share(scaled, f"spec.triggers.{number}.metadata", trigger, manifests)
     for kind in ("TriggerAuthentication", "ClusterTriggerAuthentication"):
         for authentication in manifests.of(kind):
             yield from _parameters(authentication)
@@ -164,9 +155,19 @@ def _rabbitmq(scaled: Document, field: str, trigger: Tree, metadata: Tree) -> It
         )
     if trigger.get("metricType", "AverageValue") == "Utilization":
         yield scaled.problem(f"{field}.metricType", "Utilization is for cpu and memory: AverageValue or Value")
-    pool = scaled.at("spec.scaleTargetRef.name", "").removeprefix("worker-")
-    if pool in POOLS and metadata.get("queueName") != pool_queue(pool):
-        yield scaled.problem(f"{field}.metadata.queueName", f"the pool {pool} takes its calls from {pool_queue(pool)}")
+
+
+def _share(scaled: Document, field: str, trigger: Tree, manifests: Manifests) -> Iterator[Problem]:
+    """The queue is the pool's own; and no more calls are counted for a worker than it runs, or they wait for nobody."""
+    target = manifests.find("Deployment", scaled.at("spec.scaleTargetRef.name", ""), scaled.namespace)
+    metadata: Tree = trigger.get("metadata") or {}
+    value = metadata.get("value", "")
+    for pool, count in places(target, manifests) if target and trigger.get("type") == "rabbitmq" else ():
+        if metadata.get("queueName") != pool_queue(pool):
+            yield scaled.problem(f"{field}.queueName", f"the pool {pool} takes its calls from {pool_queue(pool)}")
+        if isinstance(value, str) and _positive(value) and float(value) > count:
+            told = f"{value} calls for each worker, which runs {count} at a time: {count} or fewer"
+            yield scaled.problem(f"{field}.value", told)
 
 
 def _credentials(scaled: Document, field: str, trigger: Tree, manifests: Manifests) -> Iterator[Problem]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.k8s.checks.documents import Document, Manifests, Pod, Problem, Tree, selects
+from deploy.k8s.checks.parts import arguments_of, part_of
+
+from toolyard.contracts.tools import POOLS
 
 #: What Kubernetes writes onto each namespace.
 NAME_OF_NAMESPACE: Final = "kubernetes.io/metadata.name"
@@ -24,17 +27,19 @@ class Peer:
     labels: dict[str, str] = field(default_factory=dict)
     address: str = ""
     ports: dict[str, int] = field(default_factory=dict)
+    does: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, pod: Pod) -> "Peer":
-        """A pod of the manifests."""
+        """A pod of the manifests; what it does say the arguments of our command, where it is one of ours."""
+        does = next((tuple(arguments_of(each)) for _, each in pod.containers() if part_of(arguments_of(each))), ())
         named = {
             port["name"]: port["containerPort"]
             for _, container in pod.containers()
             for port in container.get("ports") or []
             if "name" in port
         }
-        return cls(pod.owner.name, pod.namespace, pod.labels, ports=named)
+        return cls(pod.owner.name, pod.namespace, pod.labels, ports=named, does=does)
 
 
 class Network:
@@ -145,23 +150,25 @@ _BROKER, _DATABASE, _MANAGEMENT, _WEB = (5672, 5671), (5432,), (15672,), (443, 8
 _NEAR: Final = (22, 80, 443, 2379, 4369, 5432, 5671, 5672, 6443, 8080, 8081, 8082, 10250, 15672, 25672)
 #: Ports that no part needs of anybody who is far away.
 _FAR: Final = (22, 25, 53, 5432, 5672, 8080)
-#: Who may reach what; what a pool's workers may says `rights`.
-_RIGHTS: Final[dict[str, frozenset[str]]] = {
-    "gateway": frozenset({"broker", "database"}),
-    "scheduler": frozenset({"broker", "database", "public"}),
-    "migrate": frozenset({"database"}),
+#: Who may reach what, by what they do; workers of the sandbox, what the component sandbox-egress makes of them.
+_RIGHTS: Final[dict[tuple[str, ...], frozenset[str]]] = {
+    ("gateway",): frozenset({"broker", "database"}),
+    ("scheduler",): frozenset({"broker", "database", "public"}),
+    ("scheduler", "--migrate"): frozenset({"database"}),
+    ("worker", "sandbox"): frozenset({"broker"}),
+    **{("worker", pool): frozenset({"broker", "public"}) for pool in POOLS if pool != "sandbox"},
 }
+#: Whom everybody may call.
+_DOOR: Final = ("gateway",)
 #: What the component sandbox-egress puts on the workers of the pool.
 _OPENED: Final = ("toolyard.io/public-addresses", "reached")
 
 
 def rights(peer: Peer) -> frozenset[str] | None:
     """What a part may reach beside the DNS; None for who is no part of ours."""
-    pool = peer.labels.get("toolyard.io/pool")
-    if pool is None:
-        return _RIGHTS.get(peer.name)
-    public = pool != "sandbox" or peer.labels.get(_OPENED[0]) == _OPENED[1]
-    return frozenset({"broker", "public"} if public else {"broker"})
+    opened = peer.does == ("worker", "sandbox") and peer.labels.get(_OPENED[0]) == _OPENED[1]
+    found = _RIGHTS.get(peer.does)
+    return found | {"public"} if found is not None and opened else found
 
 
 class Table:
@@ -195,7 +202,7 @@ class Table:
             yield from self._never(part, [service], [port for port in _NEAR if port not in _DATABASE])
         for other in self.parts:
             if other is not part:
-                own = other.ports.values() if other.name == "gateway" else ()
+                own = other.ports.values() if other.does == _DOOR else ()
                 yield from self._never(part, [other], [port for port in _NEAR if port not in own])
         yield from self._never(part, [NEIGHBOUR], _NEAR)
 
@@ -214,11 +221,9 @@ class Table:
         own = tuple(part.ports.values())
         yield from self._must(PROMETHEUS, [part], own)
         for somebody in (NEIGHBOUR, STRANGER):
-            if part.name == "gateway":
+            if part.does == _DOOR:
                 yield from self._must(somebody, [part], own)
-            yield from self._never(
-                somebody, [part], [port for port in _NEAR if port not in own or part.name != "gateway"]
-            )
+            yield from self._never(somebody, [part], [port for port in _NEAR if port not in own or part.does != _DOOR])
 
     def _guarded(self, service: Peer) -> Iterator[str]:
         for somebody in (NEIGHBOUR, STRANGER):

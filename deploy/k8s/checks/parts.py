@@ -5,6 +5,7 @@ would; for what secrets hold that are not in the manifests stand examples of the
 """
 
 import base64
+import contextlib
 import functools
 import posixpath
 import re
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploy.k8s.checks.documents import Manifests, Pod, Problem, Tree
+from deploy.k8s.checks.documents import Document, Manifests, Pod, Problem, Tree
 
 from toolyard.contracts.tools import POOLS
 from toolyard.errors import SettingsError
@@ -62,6 +63,11 @@ def part_of(arguments: list[str]) -> Part | None:
     return None
 
 
+def arguments_of(container: Tree) -> list[str]:
+    """What the container's process is asked to do."""
+    return list(map(str, container.get("args") or []))
+
+
 def problems(manifests: Manifests) -> Iterator[Problem]:
     """Everything that would keep a part from starting, from being found, or from ending in good order."""
     for pod in manifests.pods():
@@ -70,16 +76,28 @@ def problems(manifests: Manifests) -> Iterator[Problem]:
                 yield from _process(pod, field, container, manifests)
 
 
+def places(document: Document, manifests: Manifests) -> Iterator[tuple[str, int]]:
+    """The pool of a Deployment's workers, and how many calls each runs at a time; nothing where settings are wrong."""
+    for pod in (pod for pod in manifests.pods() if pod.owner is document):
+        for _, container in pod.containers():
+            arguments = arguments_of(container)
+            part = part_of(arguments)
+            if part is not None and arguments[0] == "worker":
+                with contextlib.suppress(SettingsError):
+                    settings = part.settings(environment(container, manifests, pod.namespace))
+                    yield arguments[1], settings.places(arguments[1])
+
+
 def image_name(container: Tree) -> str:
     """The image's name without registry, tag and digest."""
     return str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def _process(pod: Pod, field: str, container: Tree, manifests: Manifests) -> Iterator[Problem]:
-    arguments = container.get("args") or []
+    arguments = arguments_of(container)
     part = part_of(arguments)
     if part is None:
-        told = " ".join(map(str, arguments))
+        told = " ".join(arguments)
         yield pod.owner.problem(
             f"{field}.args", f"`toolyard {told}` is none of gateway, worker POOL, scheduler [--migrate]"
         )

@@ -1,8 +1,8 @@
 """Shows that what `deploy/k8s/schemas` allows, the operators' own definitions (CRDs) allow too; notes their version.
 
-    python -m deploy.k8s.checks.upstream kedacore/keda v2.20.2 config/crd/bases
+    python -m deploy.k8s.checks.upstream kedacore/keda v2.20.2 FOLDER
 
-Run it after a change of a schema, or for a new version, on a folder of the project's definitions. `make manifests` has
+Run it after a change of a schema, or for another version, on a folder with the project's source. `make manifests` has
 no such folder: it looks whether each schema is still the one that was shown to fit (`upstream.json`).
 """
 
@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from deploy.k8s.checks import keda
 from deploy.k8s.checks.documents import Problem, Tree
 from deploy.k8s.checks.schemas import SCHEMAS, custom, spec
 
-#: Kind -> project, version, file, its digest, and the digest of our schema that fits it.
+#: What of ours -> its digest, and the definitions that it fits: project, version, file and its digest.
 SHOWN: Final = SCHEMAS / "upstream.json"
+#: Where projects keep their definitions.
+_DEFINITIONS: Final = Path("config", "crd", "bases")
+#: What the fields of KEDA's scaler for RabbitMQ are called in the list.
+_SCALER: Final = "(the scaler for RabbitMQ)"
 #: Bounds, and which of two is the tighter one.
 _LEAST: Final = ("minimum", "minLength", "minItems")
 _MOST: Final = ("maximum", "maxLength", "maxItems")
@@ -28,9 +33,15 @@ _HELP: Final = "show that it fits: python -m deploy.k8s.checks.upstream PROJECT 
 def problems() -> Iterator[Problem]:
     """Each schema that has changed since it was held against its definition, or never was."""
     shown = json.loads(SHOWN.read_text())
-    for kind, told in custom().items():
-        if shown.get(kind, {}).get("schema") != _digest_of(told):
-            yield Problem("deploy/k8s/schemas", kind, f"is not the schema that {SHOWN.name} tells of: {_HELP}")
+    for name, digest in _ours().items():
+        if shown.get(name, {}).get("ours") != digest:
+            yield Problem("deploy/k8s/schemas", name, f"is not the one that {SHOWN.name} tells of: {_HELP}")
+
+
+def _ours() -> dict[str, str]:
+    """What of ours is held against the projects' own, each with its digest."""
+    scaler = [*keda.METADATA, *keda.PARAMETERS, *keda.MODES]
+    return {kind: _digest_of(spec(told)) for kind, told in custom().items()} | {_SCALER: _digest_of(scaler)}
 
 
 def misfits(ours: Any, theirs: Tree, path: str = "spec") -> Iterator[str]:
@@ -109,36 +120,44 @@ def definition(text: str, api: str) -> Tree | None:
     return next((dict(each["schema"]["openAPIV3Schema"]["properties"]["spec"]) for each in found), None)
 
 
-def _digest_of(told: Tree) -> str:
-    return hashlib.sha256(json.dumps(spec(told), sort_keys=True).encode()).hexdigest()
+def _digest_of(ours: Any) -> str:
+    return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()
 
 
-def main(project: str, version: str, folder: str) -> int:
-    """Hold all schemas whose definition is in the folder against it; returns the exit code."""
-    shown = json.loads(SHOWN.read_text()) if SHOWN.exists() else {}
-    wrong = False
+def _held(folder: Path) -> Iterator[tuple[str, Path, list[str]]]:
+    """What of ours has its definition in the folder: its name, the file, and where it does not fit."""
     for kind, told in custom().items():
-        path = Path(folder) / told["crd"]
+        path = folder / _DEFINITIONS / told["crd"]
         if not path.exists():
             continue
         theirs = definition(path.read_text(), told["api"])
-        found = [f"{told['api']} is not in {told['crd']}"] if theirs is None else list(misfits(spec(told), theirs))
-        for each in found:
-            print(f"{kind}: {each}", file=sys.stderr)
-        for each in beyond(theirs or {}, spec(told)):
+        if theirs is None:
+            yield kind, path, [f"{told['api']} is not in {told['crd']}"]
+            continue
+        for each in beyond(theirs, spec(told)):
             print(f"{kind}: {each}")
-        wrong = wrong or bool(found)
-        shown[kind] = {
-            "project": project,
-            "version": version,
-            "file": told["crd"],
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "schema": _digest_of(told),
-        }
-        print(f"{kind}: {'does not fit' if found else 'fits'} {project} {version}")
-    if not wrong:
+        yield kind, path, list(misfits(spec(told), theirs))
+    if (folder / keda.SCALER).exists():
+        yield _SCALER, folder / keda.SCALER, list(keda.misfits((folder / keda.SCALER).read_text()))
+
+
+def main(project: str, version: str, folder: str) -> int:
+    """Hold everything whose definition is in the folder against it; returns the exit code."""
+    shown = json.loads(SHOWN.read_text()) if SHOWN.exists() else {}
+    ours, wrong, looked_at = _ours(), 0, 0
+    for name, path, found in _held(Path(folder)):
+        for each in found:
+            print(f"{name}: {each}", file=sys.stderr)
+        wrong, looked_at = wrong + len(found), looked_at + 1
+        before = shown.get(name, {})
+        kept = before.get("fits", {}) if before.get("ours") == ours[name] else {}
+        file = str(path.relative_to(folder))
+        kept[f"{project} {version}"] = {"file": file, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        shown[name] = {"ours": ours[name], "fits": dict(sorted(kept.items()))}
+    print(f"{project} {version}: {looked_at} looked at, {wrong} misfits")
+    if looked_at and not wrong:
         SHOWN.write_text(json.dumps(dict(sorted(shown.items())), indent=2) + "\n")
-    return int(wrong)
+    return int(bool(wrong) or not looked_at)
 
 
 if __name__ == "__main__":
