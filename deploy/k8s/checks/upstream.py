@@ -21,7 +21,7 @@ from deploy.k8s.checks.schemas import SCHEMAS, custom, spec
 #: What of ours -> its digest, and the definitions that it fits: project, version, file and its digest.
 SHOWN: Final = SCHEMAS / "upstream.json"
 #: Where projects keep their definitions.
-_DEFINITIONS: Final = Path("config", "crd", "bases")
+_DEFINITIONS: Final = (Path("config", "crd", "bases"), Path("example", "prometheus-operator-crd"))
 #: What the fields of KEDA's scaler for RabbitMQ are called in the list.
 _SCALER: Final = "(the scaler for RabbitMQ)"
 #: Bounds, and which of two is the tighter one.
@@ -127,8 +127,10 @@ def _digest_of(ours: Any) -> str:
 def _held(folder: Path) -> Iterator[tuple[str, Path, list[str]]]:
     """What of ours has its definition in the folder: its name, the file, and where it does not fit."""
     for kind, told in custom().items():
-        path = folder / _DEFINITIONS / told["crd"]
-        if not path.exists():
+        path = next(
+            (folder / place / told["crd"] for place in _DEFINITIONS if (folder / place / told["crd"]).exists()), None
+        )
+        if path is None:
             continue
         theirs = definition(path.read_text(), told["api"])
         if theirs is None:
