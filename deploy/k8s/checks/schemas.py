@@ -17,7 +17,7 @@ from deploy.k8s.checks.documents import Document, Manifests, Problem, Tree
 from deploy.k8s.checks.render import K8S, TOOLS
 
 #: Versions of Kubernetes that the manifests are for: the oldest and the newest are looked at.
-VERSIONS: Final = ("1.30", "1.34")
+VERSIONS: Final = ("1.31", "1.34")
 SCHEMAS: Final = K8S / "schemas"
 #: How Kubernetes' schemas refer to their definitions.
 _DEFINITIONS: Final = "/api/_definitions.json"

@@ -27,7 +27,7 @@ def test_what_is_there_is_right(rendered, overlay):
         (GATEWAY, f"{CONTAINER}.livenesProbe", {}, f"{CONTAINER}: Additional properties are not allowed"),
         (GATEWAY, "spec.replicas", "2", 'spec.replicas: "2" is not of types'),
         (GATEWAY, "spec.selector", None, 'spec: "selector" is a required property'),
-        (GATEWAY, "kind", "Deploiment", "apps/v1 Deploiment is no kind of Kubernetes 1.30"),
+        (GATEWAY, "kind", "Deploiment", "apps/v1 Deploiment is no kind of Kubernetes 1.31"),
         (GATEWAY, "apiVersion", "apps/v1beta1", "apps/v1beta1 Deployment is no kind of Kubernetes"),
         (SCALED, "spec.maxReplicas", 3, "spec: Additional properties are not allowed ('maxReplicas' was unexpected)"),
         (SCALED, f"{METADATA}.value", 192, f'{METADATA}.value: 192 is not of type "string"'),
@@ -43,7 +43,11 @@ def test_a_document_of_another_form_is_found(production, document, path, value, 
 
 def test_what_only_some_versions_know_says_which(production):
     found = said(schemas.problems, production.put(WORKER, f"{SPEC}.resources", {"limits": {"cpu": "1"}}))
-    assert [each for each in found if "'resources' was unexpected" in each and each.endswith("(in Kubernetes 1.30)")]
+    assert [
+        each
+        for each in found
+        if "'resources' was unexpected" in each and each.endswith(f"(in Kubernetes {schemas.VERSIONS[0]})")
+    ]
 
 
 # ---- pods ---------------------------------------------------------------------------------------

@@ -122,4 +122,4 @@ def test_the_page_asks_for_versions_that_were_looked_at(project, claim):
 
 
 def test_the_oldest_kubernetes_of_the_page_is_looked_at():
-    assert re.findall(r"needs Kubernetes (\d+\.\d+)", PAGE) == [VERSIONS[0]]
+    assert re.findall(r"needs Kubernetes and kubectl (\d+\.\d+) or newer", PAGE) == [VERSIONS[0]]
