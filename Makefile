@@ -88,7 +88,7 @@ prove: $(STAMP) ## Break and kill the system in dozens of ways, look for secrets
 test-live: $(STAMP) ## Run tests against Arcade, AWS Lambda and Nango themselves: those whose credentials are in the environment
 	@$(BIN)/python -m pytest -rs tests/live
 
-load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, every attack as a call, calls while all signing keys are changed, and calls to a pool that grows and shrinks as KEDA would have it, about five minutes
+load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, every attack as a call, calls while all signing keys are changed, calls to a pool that grows and shrinks as KEDA would have it, and calls while versions are rolled out and back, about ten minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/load
 
 ledger: $(STAMP) ## Make the ledger of ten thousand calls anew of the log, and compare, about ten minutes

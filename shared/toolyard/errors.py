@@ -7,6 +7,7 @@
     │   └── FieldsRefused         ... and names the fields: validation_failed and its kin
     ├── ContractError             bytes that are no message of ours (quarantined, never acted on)
     │   ├── UnknownVersion        a major version that this build does not read
+    │   ├── UnknownKind           of our version, and a kind that only newer builds know (passed over)
     │   ├── TooLarge              over a size limit of the contract
     │   └── BadSignature          unsigned, by an unknown or a wrong key, moved, or tampered with
     ├── TransportError
@@ -90,6 +91,12 @@ class ContractError(ToolyardError):
 
 class UnknownVersion(ContractError):  # noqa: N818
     """A message of a major version that this build does not read."""
+
+    code = "version_gone"
+
+
+class UnknownKind(ContractError):  # noqa: N818
+    """A message of this major version, of a kind that only newer builds know: whoever does not know it needs it not."""
 
     code = "version_gone"
 

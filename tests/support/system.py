@@ -4,7 +4,7 @@ Used by the e2e tests and the drills; it starts the commands that the documentat
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,13 +35,21 @@ class System:
         self.processes: dict[str, Process] = {}
         self.ports: dict[str, int] = {}
 
-    def start(self, name: str, *command: str, env: Mapping[str, str | None] | None = None) -> Process:
-        """Start a part under a name of the test's choice; it is given the port that it had before."""
+    def start(
+        self,
+        name: str,
+        *command: str,
+        env: Mapping[str, str | None] | None = None,
+        program: Sequence[str] | None = None,
+    ) -> Process:
+        """Start a part under a name of the test's choice; it is given the port that it had before.
+
+        ``program``: the command line of another version's `toolyard`.
+        """
         port = self.ports.setdefault(name, free_port())
         variables = {**self.env, "TOOLYARD_PORT": str(port), **(env or {})}
-        process = Process(
-            console_script("toolyard", *command), env=variables, cwd=self.folder, log=self.folder / f"{name}.log"
-        )
+        line = [*(program or console_script("toolyard")), *command]
+        process = Process(line, env=variables, cwd=self.folder, log=self.folder / f"{name}.log")
         self.processes[name] = process
         return process
 

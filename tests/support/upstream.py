@@ -8,6 +8,7 @@ Routes:
     /status/{code}             that status; ?retry_after= sets Retry-After, ?body= the body
     /sleep/{seconds}           answers after that time; the recorded request tells whether the client had left before
     /held                      any method: answers at once, or, while answers are held back (`hold`), when let go
+    /second                    any method: 503 for the first request under its Idempotency-Key, then 200
     /provider                  any method: 503 while the server is ill (`ill`), else 200
     /drop                      closes the connection after reading the request
     /slow-body                 ?chunks=10&pause=0.1: a body that comes in pieces
@@ -67,6 +68,7 @@ class Upstream(InThread):
     Attributes:
         requests: Every request in the order of arrival.
         ill: Whether `/provider` fails.
+        refused: The keys that `/second` has seen.
     """
 
     def __init__(self, *, effects: Path, port: int = 0) -> None:
@@ -74,6 +76,7 @@ class Upstream(InThread):
         self.port = port or free_port()
         self.requests: list[Request] = []
         self.ill = False
+        self.refused: set[str] = set()
         self._counts = Counter(effect.key for effect in read_effects(effects))
         self._let_go = asyncio.Event()
         self._let_go.set()
@@ -217,6 +220,14 @@ async def _sleep(_upstream: Upstream, request: Request, reader: asyncio.StreamRe
 async def _held(upstream: Upstream, request: Request, reader: asyncio.StreamReader, _rest: str) -> Answer:
     await upstream.answer_when_let_go(request, reader)
     return _json({"held": True})
+
+
+@_route("second")
+async def _second(upstream: Upstream, request: Request, _reader: asyncio.StreamReader, _rest: str) -> Answer:
+    key = request.headers.get("idempotency-key", "")
+    first = key not in upstream.refused
+    upstream.refused.add(key)
+    return _json({"again": first}, 503 if first else 200)
 
 
 @_route("provider")

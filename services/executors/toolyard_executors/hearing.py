@@ -8,12 +8,13 @@ from toolyard.contracts import control
 from toolyard.contracts.control import BreakerTold, Cancel, ClaimRefused, Control, Granted, LogLevelSet, Pause, Resume
 from toolyard.contracts.events import Withdrawn
 from toolyard.contracts.secrets import SecretsTold
-from toolyard.errors import BadSignature, ContractError
+from toolyard.errors import BadSignature, ContractError, UnknownKind
 from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.newer import NewerKinds
 from toolyard.transport.replays import Remembered, replayed
 from toolyard_executors.cancellation import Cancellations
 from toolyard_executors.clock import WorkerClock
@@ -55,6 +56,7 @@ class Hearing:
         self._told = told
         self._put_away = put_away
         self._seen = Remembered()
+        self._newer = NewerKinds()
 
     def take(self, delivery: Delivery) -> None:
         """A message of our own queue. What is none of ours is put away, or dropped: nothing waits for it."""
@@ -69,6 +71,8 @@ class Hearing:
                 self._control(delivery, self._envelope.open_control(delivery))
         except BadSignature as error:
             self._put_away(delivery, str(error))
+        except UnknownKind as error:
+            self._newer.passed_over(error)
         except ContractError as error:
             log.warning("a message was not understood", reason=str(error), key=delivery.key)
         delivery.ack()

@@ -9,12 +9,13 @@ from typing import Final
 
 from toolyard.clock import Clock
 from toolyard.contracts.control import LedgerPosition, LogLevelSet, ToolChanged
-from toolyard.errors import ContractError
+from toolyard.errors import ContractError, UnknownKind
 from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Subscription, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.newer import NewerKinds
 from toolyard_gateway.breakers import Breakers
 from toolyard_gateway.consent_asking import ConsentAsker
 from toolyard_gateway.correlation import Correlator
@@ -59,6 +60,7 @@ class Inbox:
         self._isolation = isolation
         self._publisher = publisher
         self._clock = clock
+        self._newer = NewerKinds()
         self._subscription: Subscription | None = None
 
     @property
@@ -97,6 +99,8 @@ class Inbox:
                     self._correlator.receive(event)
             else:
                 self._on_control(delivery)
+        except UnknownKind as error:
+            self._newer.passed_over(error)
         except ContractError as error:
             self._publisher.put_away(delivery, str(error))
             return

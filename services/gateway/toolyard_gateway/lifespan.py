@@ -7,14 +7,14 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from toolyard.errors import StoreError
+from toolyard.errors import StoreError, StoreUnavailable
 from toolyard.telemetry.logs import logger
 from toolyard.timing import GATEWAY_DRAIN
 from toolyard_gateway.api.parts import Parts
 from toolyard_gateway.authentication import seed_first_key
 from toolyard_gateway.code_check import OwnRunner
 
-_SEED_AGAIN: Final = 1.0
+_AGAIN: Final = 1.0
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 log = logger("gateway")
 
@@ -40,6 +40,7 @@ def lifespan_of(parts: Parts, first_key: str | None, own_checker: OwnRunner, *, 
             await parts.inbox.start()
             stack.push_async_callback(parts.inbox.stop)
             stack.push_async_callback(parts.live.stop)
+            await _look_at_tables(parts)
             if first_key is not None:
                 await _seed_once(parts, first_key)
             if parts.front is not None:
@@ -57,6 +58,8 @@ def _begin(parts: Parts, first_key: str | None) -> list[asyncio.Task[None]]:
     duties = [parts.correlator.run(), parts.inbox.watch(), parts.live.watch()]
     if parts.front is not None:
         duties.append(parts.front.watch())
+    if not parts.tables_known:
+        duties.append(_wait_for_tables(parts))
     if parts.keyless and first_key is not None:
         duties.append(_seed(parts, first_key))
     return [asyncio.create_task(duty) for duty in duties]
@@ -68,10 +71,31 @@ async def _end(running: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
+async def _wait_for_tables(parts: Parts) -> None:
+    """Look until it is known that the tables serve; somebody brings them up to date, or starts the database."""
+    while not parts.tables_known:
+        await asyncio.sleep(_AGAIN)
+        await _look_at_tables(parts)
+
+
+async def _look_at_tables(parts: Parts) -> None:
+    """Whether this build can work with the tables: if not, an upgrade has begun at the wrong end."""
+    try:
+        await parts.store.ask(parts.store.check)
+    except StoreUnavailable as error:
+        log.debug("whether the tables serve is not known yet", reason=str(error))
+    except StoreError as error:
+        if str(error) != parts.misfit:
+            log.warning("the gateway waits for the tables of its version", reason=str(error))
+        parts.misfit = str(error)
+    else:
+        parts.misfit, parts.tables_known = "", True
+
+
 async def _seed(parts: Parts, first_key: str) -> None:
     """Make the first key, as soon as the store can be asked."""
     while parts.keyless:
-        await asyncio.sleep(_SEED_AGAIN)  # nobody tells when the store is back
+        await asyncio.sleep(_AGAIN)  # nobody tells when the store is back
         await _seed_once(parts, first_key)
 
 

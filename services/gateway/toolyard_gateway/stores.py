@@ -99,6 +99,9 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore:
         """What did not verify or decode."""
 
+    def check(self) -> None:
+        """Whether this build can work with these tables. Raises `StoreError`: it cannot; says what to do."""
+
 
 class StoreAccess:
     """Asks the store.
@@ -117,6 +120,7 @@ class StoreAccess:
         self.secrets = stores.secrets
         self.webhooks = stores.webhooks
         self.dead_letters = stores.dead_letters
+        self.check = stores.check
         self._crossing = crossing
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)

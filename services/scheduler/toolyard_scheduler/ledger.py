@@ -19,6 +19,7 @@ from toolyard.telemetry.levels import LEVELS
 from toolyard.telemetry.logs import logger
 from toolyard.transport.base import LogReader, Record, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.newer import NewerKinds
 from toolyard.transport.replays import Remembered
 from toolyard.transport.trust import not_theirs
 from toolyard_scheduler import traced, trail
@@ -106,6 +107,7 @@ class Ledger:
         self._heard = heard
         self._seen = Remembered()
         self._foreign: set[tuple[int, int]] = set()
+        self._newer = NewerKinds()
         self._moved = asyncio.Event()
         self._began = clock.now()
         self.sender = position.owner or ""
@@ -214,6 +216,8 @@ class Ledger:
         self._counts["records"] += len(records)
         self._counts["passed_over"] += opened.passed_over + len(self._foreign)
         self._put_away([*opened.refused, *self._refused(records)])
+        for error in opened.newer:
+            self._newer.passed_over(error)
         self._note(opened)
 
     def _check_holes(self, records: Sequence[Record]) -> None:

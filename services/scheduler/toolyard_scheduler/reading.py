@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from toolyard.contracts.calls import CallMessage
 from toolyard.contracts.control import Cancel, LedgerPosition, LogLevelSet, Pause, Resume, control_name
-from toolyard.errors import BadSignature, ContractError
+from toolyard.errors import BadSignature, ContractError, UnknownKind
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Record
@@ -57,6 +57,7 @@ class Opened:
         newest: the time of the newest record; 0 where none tells one.
         passed_over: how many did not verify or decode.
         refused: those of them that are not believed, and why.
+        newer: what only newer versions know; not counted.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -67,6 +68,7 @@ class Opened:
     newest: float = 0.0
     passed_over: int = 0
     refused: list[tuple[Record, BadSignature]] = field(default_factory=list)
+    newer: list[UnknownKind] = field(default_factory=list)
 
     def newest_after(self, before: float, now: float) -> float:
         """The time of the newest record up to these. A clock that is ahead of ours hides no lag of the ledger."""
@@ -83,6 +85,8 @@ def open_records(envelope: Envelope, records: Sequence[Record], into: Opened, se
     for record in records:
         try:
             _open(envelope, record, into, seen)
+        except UnknownKind as error:
+            into.newer.append(error)
         except ContractError as error:
             into.passed_over += 1
             if isinstance(error, BadSignature):

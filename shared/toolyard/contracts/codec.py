@@ -1,10 +1,11 @@
 """Bytes to structs and back, with versions and size limits. The only place that encodes a message.
 
-Unknown fields are ignored, so that an older part reads what a newer one writes; an unknown major version is refused.
+Unknown fields are ignored, so that an older part reads what a newer one writes; an unknown kind is told apart from what
+is broken, so that readers pass it over; an unknown major version is refused.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -16,7 +17,7 @@ from toolyard.contracts.feed import FeedAsked, FeedPage
 from toolyard.contracts.requests import Ticket
 from toolyard.contracts.secrets import SecretsAsked, SecretsTold
 from toolyard.contracts.tools import PinnedTool, ToolSpec
-from toolyard.errors import ContractError, TooLarge, UnknownVersion
+from toolyard.errors import ContractError, TooLarge, UnknownKind, UnknownVersion
 
 #: Bytes. A request is at most 1 MiB and a definition 256 KiB; the rest is room for our own fields.
 MAX_CALL_MESSAGE: Final = 2 * 1024 * 1024
@@ -40,17 +41,30 @@ _SHALLOW: Final = 1_500
 
 T = TypeVar("T")
 
+Kinds = frozenset[object]
+
+
+def _kinds(union: object) -> Kinds:
+    return frozenset(kind.__struct_config__.tag for kind in get_args(union))
+
+
+#: The kinds that this build knows, of what comes in more than one.
+_EVENTS: Final = _kinds(Event)
+_CONTROLS: Final = _kinds(Control)
+_ONE: Final[Kinds] = frozenset()
+
 #: What msgspec raises for bytes that it cannot read: the latter two for text that is not UTF-8 and for deep nesting.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _encoder = msgspec.json.Encoder()
 
 
-class _Version(msgspec.Struct):
+class _Head(msgspec.Struct):
     v: int = 0
+    event: Any = None
 
 
-_version: msgspec.json.Decoder[_Version | list[_Version]] = msgspec.json.Decoder(_Version | list[_Version])
+_head: msgspec.json.Decoder[_Head | list[_Head]] = msgspec.json.Decoder(_Head | list[_Head])
 _skipped = msgspec.json.Decoder(msgspec.Raw)
 _call_message = msgspec.json.Decoder(CallMessage)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -116,8 +130,8 @@ def decode_call(body: bytes) -> CallMessage:
 
 
 def decode_event(body: bytes) -> Event:
-    """A lifecycle event; raises as `decode_call` does."""
-    return _decode(_event, body, MAX_EVENT)
+    """A lifecycle event; raises as `decode_call` does, and `UnknownKind`."""
+    return _decode(_event, body, MAX_EVENT, _EVENTS)
 
 
 def decode_progress(body: bytes) -> Progress:
@@ -134,7 +148,7 @@ def decode_events(body: bytes) -> Iterable[Event]:
     """Lifecycle events that travel together, in their order.
 
     One that cannot be read is not in the way of the others: they come first, and then its error is raised. Where there
-    is none to come, that happens at once. Raises as `decode_call` does.
+    is none to come, that happens at once. Raises as `decode_event` does.
     """
     _check_size(body, MAX_EVENT)
     try:
@@ -159,7 +173,7 @@ def _one_by_one(body: bytes) -> Iterable[Event]:
             refused.append((place, error))
     if not refused:  # nested too deep for reading them together
         return events
-    place, first = refused[0]
+    place, first = next((each for each in refused if not isinstance(each[1], UnknownKind)), refused[0])
     more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
     told = type(first)(f"{first} (event {place} of {len(bodies)}{more})")
     if not events:
@@ -173,8 +187,8 @@ def _then_raise(events: list[Event], error: ContractError) -> Iterator[Event]:
 
 
 def decode_control(body: bytes) -> Control:
-    """A control message; raises as `decode_call` does."""
-    return _decode(_control, body, MAX_CONTROL)
+    """A control message; raises as `decode_event` does."""
+    return _decode(_control, body, MAX_CONTROL, _CONTROLS)
 
 
 def decode_heartbeat(body: bytes) -> Heartbeat:
@@ -243,18 +257,18 @@ def decode_spec(body: bytes | str) -> ToolSpec:
         raise ContractError(f"not a tool definition: {error}") from None
 
 
-def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes, limit: int) -> T:
-    message = _read(decoder, body, limit, "a message of ours")
+def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes, limit: int, kinds: Kinds = _ONE) -> T:
+    message = _read(decoder, body, limit, "a message of ours", kinds)
     _require_version(message.v)  # type: ignore[attr-defined]
     return message
 
 
-def _read(decoder: "msgspec.json.Decoder[T]", body: bytes, limit: int, what: str) -> T:
+def _read(decoder: "msgspec.json.Decoder[T]", body: bytes, limit: int, what: str, kinds: Kinds = _ONE) -> T:
     _check_size(body, limit)
     try:
         return decoder.decode(body)
     except _UNREADABLE as error:
-        _check_version(body)
+        _check_head(body, kinds)
         raise ContractError(f"not {what}: {error}") from None
 
 
@@ -275,12 +289,16 @@ def _require_version(version: int) -> None:
         raise UnknownVersion(f"version {version}; this build reads {VERSION}")
 
 
-def _check_version(body: bytes) -> None:
-    """A future shape may not decode at all: look at its version alone before calling it broken."""
+def _check_head(body: bytes, kinds: Kinds) -> None:
+    """A future shape may not decode at all: look at its version and kind alone before calling it broken."""
     try:
-        read = _version.decode(body)
+        read = _head.decode(body)
     except _UNREADABLE:
         return
     for each in read if isinstance(read, list) else [read]:
         if each.v not in (0, VERSION):
             raise UnknownVersion(f"version {each.v}; this build reads {VERSION}") from None
+    if isinstance(read, list) or not kinds or read.v != VERSION or not isinstance(read.event, str):
+        return
+    if read.event not in kinds:
+        raise UnknownKind(f"a message {read.event[:64]!r}, which this build does not know") from None

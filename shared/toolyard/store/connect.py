@@ -59,7 +59,7 @@ class Store:
 
         Raises:
             StoreUnavailable: the database is away.
-            StoreError: the database is newer than this build.
+            StoreError: the database is newer than this build can work with.
         """
         migrate.migrate(self.url)
 
@@ -68,7 +68,7 @@ class Store:
 
         Raises:
             StoreUnavailable: the database is away.
-            StoreError: its tables are missing, older or newer; the message says what to do.
+            StoreError: its tables are missing, older, or too new; the message says what to do.
         """
         with self._database.read() as connection:
             migrate.check(connection)

@@ -1,5 +1,6 @@
 """The version of the tables: what this build expects, what a database has, and the way there.
 
+Tables of a later version serve this build if they say so: an upgrade migrates first, and goes back without migrating.
 `Store.migrate` and `Store.check` call it; the migrations themselves are alembic's, packaged beside this file.
 """
 
@@ -26,19 +27,18 @@ def revisions() -> list[str]:
 
 
 def migrate(url: str) -> None:
-    """Bring a database to the version of this build; two processes may do so at once.
+    """Bring a database to the version of this build, unless it is at a later one; two processes may do so at once.
 
     Raises:
         StoreUnavailable: the database is away.
-        StoreError: the database is newer than this build.
+        StoreError: the database is newer than this build can work with.
     """
     with exclusive(url) as connection:
         found = version(connection)
-        if found == revisions()[-1]:
-            return
-        if found is not None and found not in revisions():
-            raise StoreError(_newer(found))
-        _upgrade(connection)
+        if found is None or found in revisions()[:-1]:
+            _upgrade(connection)
+        else:
+            check(connection)
 
 
 def _upgrade(connection: Connection) -> None:
@@ -85,15 +85,16 @@ def check(connection: Connection) -> None:
     Raises:
         StoreError: it cannot; says what to do.
     """
-    found, wanted = version(connection), revisions()[-1]
-    if found == wanted:
+    found, newest = version(connection), revisions()[-1]
+    if found == newest:
         return
     if found is None:
         raise StoreError(f"the database has no tables yet; {faults.MIGRATE}")
     if found in revisions():
-        raise StoreError(f"the database has version {found}, this build needs {wanted}; {faults.MIGRATE}")
-    raise StoreError(_newer(found))
-
-
-def _newer(found: str) -> str:
-    return f"the database has version {found}, this build knows none after {revisions()[-1]}; install a newer Toolyard"
+        raise StoreError(f"the database has version {found}, this build needs {newest}; {faults.MIGRATE}")
+    oldest = connection.execute(text("SELECT oldest FROM compatibility")).scalar_one()
+    if oldest > newest:
+        raise StoreError(
+            f"the database has version {found}, which serves builds that know {oldest}; this one knows none after"
+            f" {newest}: install a newer Toolyard"
+        )

@@ -147,6 +147,14 @@ ledger = Table(
     Column("beat", BigInteger, nullable=False),
 )
 
+#: The version of the oldest tables whose builds get along with these.
+compatibility = Table(
+    "compatibility",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("oldest", Text, nullable=False),
+)
+
 #: How far the log was published to followers at the broker; null as long as nobody has begun.
 feed = Table(
     "feed",

@@ -18,7 +18,7 @@ from toolyard.contracts.events import CallEvent, Event, Progress, event_name
 from toolyard.contracts.feed import FeedAsked, FeedPage
 from toolyard.contracts.requests import Ticket
 from toolyard.contracts.secrets import Held, SecretsAsked, SecretsTold
-from toolyard.errors import BadSignature
+from toolyard.errors import BadSignature, UnknownKind
 from toolyard.security.signing import CORE, HEADER, Keyring, key_id_of
 from toolyard.transport import topology, trust
 from toolyard.transport.base import Delivery, Header, Message, Record
@@ -201,6 +201,15 @@ class Envelope:
                 yield event
         if refused is not None:
             raise self.refused(delivery, refused)
+
+    def open_newer(self, delivery: Delivery) -> UnknownKind:
+        """The error of a message, verified, whose key says that it is of a kind that this build does not know.
+
+        Raises `ContractError` or one of its kind where it is not even a message of ours.
+        """
+        self._verify(delivery)
+        kind = ".".join(delivery.key.split(".")[:2])
+        return UnknownKind(f"a message {kind[:64]!r}, which this build does not know")
 
     def open_progress(self, delivery: Delivery | Record) -> Progress:
         """How far an attempt has come, verified; raises `ContractError` or one of its kind."""

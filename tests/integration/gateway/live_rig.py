@@ -92,7 +92,7 @@ class Site:
     async def gateway(self, bounds: Bounds = DEFAULT) -> Gateway:
         """A gateway that is ready."""
         store = self.store
-        parts = (store.schedules, store.dead_letters, store.secrets, store.authorizations, store.webhooks)
+        parts = (store.schedules, store.dead_letters, store.secrets, store.authorizations, store.webhooks, store)
         stores = Stores(self.calls, store.tools, store.keys, MemoryPauses(), *parts)
         app = build(
             Given(

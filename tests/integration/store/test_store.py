@@ -41,12 +41,26 @@ def test_a_database_without_tables_says_how_to_make_them(store: Store):
         store.calls.unfinished()
 
 
-def test_a_newer_database_is_refused(store: Store, database_url: str):
-    store.migrate()
+def _of_later_version(database_url: str, *, oldest: str) -> None:
     engine = create_engine(database.parse_url(database_url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE compatibility SET oldest = :oldest"), {"oldest": oldest})
     engine.dispose()
+
+
+def test_a_newer_database_that_serves_this_build_is_taken_as_it_is(store: Store, database_url: str):
+    store.migrate()
+    _of_later_version(database_url, oldest=migrate.revisions()[-1])
+
+    store.check()
+    store.migrate()
+    store.check()
+
+
+def test_a_newer_database_that_does_not_serve_this_build_is_refused(store: Store, database_url: str):
+    store.migrate()
+    _of_later_version(database_url, oldest="9998")
 
     with pytest.raises(StoreError, match=r"version 9999.*install a newer Toolyard"):
         store.check()

@@ -143,6 +143,10 @@ class Stores:
     secrets: Any
     authorizations: Any
     webhooks: Any
+    whole: Any
+
+    def check(self) -> None:
+        self.whole.check()
 
     def away(self, away: bool = True) -> None:
         for part in vars(self).values():
@@ -298,7 +302,7 @@ async def running(
     shutil.copy(template, database)
     store, crossing = open_store(f"sqlite:///{database}"), Crossing(2)
     parts = (store.tools, store.keys, store.schedules, store.dead_letters, store.secrets, store.authorizations)
-    real = [Away(part) for part in (*parts, store.webhooks)]
+    real = [Away(part) for part in (*parts, store.webhooks, store)]
     stores = Stores(MemoryCalls(), real[0], real[1], MemoryPauses(), *real[2:])
     stores.away(away)
     journal, envelope = MemoryJournal(), Envelope(KEYRING)

@@ -118,13 +118,31 @@ async def test_of_outcomes_that_travel_together_one_that_cannot_be_read_keeps_no
         end = rig.worker.succeeded(rig.worker.seen[0], "heard")
         taken: asyncio.Queue = asyncio.Queue()
         await rig.transport.consume(topology.QUARANTINE, taken.put_nowait, prefetch=1)
-        bundle = rig.envelope.outcomes("http", "gw-1", [b'{"v":1,"event":"teleported"}', codec.encode(end)])
+        bundle = rig.envelope.outcomes("http", "gw-1", [b'{"v":1,"event":"succeeded"}', codec.encode(end)])
 
         await rig.transport.publish(bundle)
 
         delivery = await taken.get()
         assert delivery.body == bundle.body
         assert "event 1 of 2" in delivery.headers["toolyard-reason"]
+        assert rig.parts.correlator.ended("default", end.call_id) is not None
+
+
+async def test_what_only_newer_versions_know_is_not_put_away(template, tmp_path):
+    async with running(template, tmp_path, answer=never) as rig:
+        await rig.tool()
+        await rig.call(headers={"Prefer": "wait=0"})
+        await rig.worker.took.wait()
+        end = rig.worker.succeeded(rig.worker.seen[0], "heard")
+        taken: asyncio.Queue = asyncio.Queue()
+        await rig.transport.consume(topology.QUARANTINE, taken.put_nowait, prefetch=1)
+        unknown = rig.envelope.outcomes("http", "gw-1", [b'{"v":1,"event":"teleported"}', codec.encode(end)])
+        broken = rig.envelope.outcomes("http", "gw-1", [b"{}"])
+
+        await rig.transport.publish(unknown)
+        await rig.transport.publish(broken)
+
+        assert (await taken.get()).body == broken.body  # the first that is
         assert rig.parts.correlator.ended("default", end.call_id) is not None
 
 

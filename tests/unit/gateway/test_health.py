@@ -6,6 +6,7 @@ import pytest
 from tests.support.waiting import async_wait_until
 from tests.unit.gateway.rig import never, running
 
+from toolyard.store import migrate
 from toolyard.transport.base import Health
 from toolyard_gateway.lifespan import drain
 
@@ -68,6 +69,26 @@ async def test_a_gateway_that_could_let_nobody_in_yet_is_not_ready_until_its_fir
         assert unready.status_code == 503
         assert "first API key" in unready.json()["detail"]
         await rig.tool()
+
+
+async def test_a_gateway_on_tables_of_an_older_version_is_not_ready_until_they_are_brought_up_to_date(
+    template, tmp_path, monkeypatch
+):
+    newest = migrate.revisions()[-1]
+    with monkeypatch.context() as later:
+        later.setattr(migrate, "revisions", lambda: [newest, "9999"])
+        async with running(template, tmp_path) as rig:
+            unready = await rig.client.get("/readyz")
+            later.undo()
+
+            async def ready() -> bool:
+                return (await rig.client.get("/readyz")).status_code == 200
+
+            await async_wait_until(ready, within=20, what="the gateway to be ready")
+
+    assert unready.status_code == 503
+    assert f"The database has version {newest}, this build needs 9999" in unready.json()["detail"]
+    assert "scheduler --migrate" in unready.json()["detail"]
 
 
 async def test_what_happens_is_counted(rig):

@@ -87,9 +87,8 @@ def test_the_first_second_and_the_last_are_believed(time: float):
     [
         codec.encode(structs.replace(STORY.ended(), attempt=10**30)),
         codec.encode(structs.replace(STORY.ended(), v=2)),
-        b'{"v":1,"event":"teleported"}',
     ],
-    ids=["cannot be true", "of a newer version", "of a kind that is not known"],
+    ids=["cannot be true", "of a newer version"],
 )
 def test_of_outcomes_that_travel_together_those_that_can_be_read_are_heard_in_their_order(bad: bytes):
     ends = [Story(f"c{n}").ended(at=float(n)) for n in (3, 1, 2)]
@@ -99,6 +98,15 @@ def test_of_outcomes_that_travel_together_those_that_can_be_read_are_heard_in_th
     assert ([entry.content for entry in result.entries], result.passed_over) == (ends, 1)
     assert {(entry.offset, entry.message_id) for entry in result.entries} == {(0, result.entries[0].message_id)}
     assert result.newest == NOW + 3.0
+
+
+def test_what_only_newer_versions_know_is_passed_over_and_not_counted():
+    unknown = b'{"v":1,"event":"teleported"}'
+    end = STORY.ended()
+    result = opened(ENVELOPE.outcomes("http", "g1", [unknown, codec.encode(end)]))
+
+    assert ([entry.content for entry in result.entries], result.passed_over) == ([end], 0)
+    assert ["'teleported'" in str(error) for error in result.newer] == [True]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def unready(known: Parts) -> str:
         return "Answers do not come in: the reply queue is not consumed."
     if known.front is not None and known.front.unready:
         return known.front.unready
+    if known.misfit:
+        return f"{known.misfit[0].upper()}{known.misfit[1:]}."
     if known.keyless:
         return "The first API key is not made yet: the database is away, or no scheduler has made its tables."
     return ""

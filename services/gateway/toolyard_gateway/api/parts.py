@@ -54,6 +54,8 @@ class Parts:
 
     Attributes:
         vault: seals secrets; none where this gateway has no key for that.
+        tables_known: this build was seen to get along with the tables of the database.
+        misfit: why it does not; empty where that is not known.
         keyless: the operator's first key is not made yet, so that nobody could be let in.
         least_rights: its user at the broker may publish what gateways publish, and nothing else.
         draining: it is about to stop: no longer ready.
@@ -82,6 +84,8 @@ class Parts:
     consents: ConsentAsker
     allow: AllowList
     clock: Clock
+    tables_known: bool = False
+    misfit: str = ""
     keyless: bool = False
     least_rights: bool = False
     draining: bool = False

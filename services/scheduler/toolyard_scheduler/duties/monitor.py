@@ -11,6 +11,7 @@ from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Delivery, Transport
 from toolyard.transport.envelope import Envelope
+from toolyard.transport.newer import NewerKinds
 
 #: Messages that are read ahead; what a scheduler that was stopped holds back, another one does not hear.
 _PREFETCH: Final = 20
@@ -41,6 +42,7 @@ class Monitor:
         self._renew = renew
         self._ask = ask
         self._ask_consent = ask_consent
+        self._newer = NewerKinds()
 
     async def run(self) -> None:
         """Hear for ever.
@@ -60,8 +62,10 @@ class Monitor:
                 self._ask(self._envelope.open_feed_asked(delivery))
             elif delivery.key.startswith(topology.CONSENT_ASKED):
                 self._ask_consent(self._envelope.open_consent_asked(delivery))
-            else:
+            elif delivery.key.startswith(topology.HEARTBEATS):
                 self._renew(self._envelope.open_heartbeat(delivery).claims)
+            else:
+                self._newer.passed_over(self._envelope.open_newer(delivery))
         except ContractError as error:
             quarantined = self._transport.publish(self._envelope.quarantined(delivery, str(error)))
             quarantined.add_done_callback(_note_refusal)

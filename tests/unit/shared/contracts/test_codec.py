@@ -23,7 +23,7 @@ from tests.unit.shared.contracts.samples import (
 from toolyard.contracts import codec
 from toolyard.contracts.control import Paused, Pauses
 from toolyard.contracts.events import Event
-from toolyard.errors import ContractError, TooLarge, UnknownVersion
+from toolyard.errors import ContractError, TooLarge, UnknownKind, UnknownVersion
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=[sample.file for sample in SAMPLES])
 every_message = pytest.mark.parametrize("sample", VERSIONED, ids=[sample.file for sample in VERSIONED])
@@ -97,6 +97,7 @@ def test_another_major_version_is_refused_by_name(sample: Sample):
     [
         b'{"v":2}',
         b'{"v":2,"event":"teleported","call_id":7}',
+        b'{"v":2,"event":7}',
         b'{"call":["an","array","now"],"v":3}',
         b'{"v":99999999999999999999}',
     ],
@@ -105,6 +106,20 @@ def test_another_major_version_is_refused_by_name(sample: Sample):
 def test_another_major_version_is_refused_by_name_even_if_its_shape_is_unknown(decode, body: bytes):
     with pytest.raises(UnknownVersion):
         decode(body)
+
+
+@pytest.mark.parametrize("decode", [codec.decode_event, codec.decode_control], ids=lambda decode: decode.__name__)
+def test_a_kind_that_only_newer_builds_know_is_told_apart(decode):
+    with pytest.raises(UnknownKind, match="a message 'teleported', which this build does not know"):
+        decode(b'{"v":1,"event":"teleported","whither":"home"}')
+
+
+@pytest.mark.parametrize("body", [b'{"v":1,"event":7}', b'{"v":1}', b'{"event":"teleported"}'])
+@pytest.mark.parametrize("decode", [codec.decode_event, codec.decode_control], ids=lambda decode: decode.__name__)
+def test_what_names_no_kind_or_no_version_is_broken(decode, body: bytes):
+    with pytest.raises(ContractError) as caught:
+        decode(body)
+    assert type(caught.value) is ContractError
 
 
 @every_message
@@ -129,7 +144,6 @@ WRONG_TYPES = [
     ("call_full", "$.call.deadline", b'"deadline":1767225900.25', b'"deadline":"soon"'),
     ("call_full", "$.claim", b'"claim":"required"', b'"claim":"please"'),
     ("call_full", "$.attempt", b'"attempt":3', b'"attempt":3.5'),
-    ("event_succeeded", "$.event", b'"event":"succeeded"', b'"event":"vanished"'),
     ("event_succeeded", "$.effect", b'"effect":"done"', b'"effect":"maybe"'),
     ("event_failed", "$.error.retryable", b'"retryable":true', b'"retryable":1'),
     ("event_failed", "$.error.phase", b'"phase":"attempt"', b'"phase":"lunch"'),
@@ -290,7 +304,7 @@ GOOD = [codec.encode(event) for event in list(EVENTS.values())[:4]]
 UNREADABLE = {
     "a newer version": (GOOD[0].replace(b'"v":1', b'"v":2', 1), UnknownVersion, "version 2"),
     "a newer version of another shape": (b'{"v":2,"event":"teleported"}', UnknownVersion, "version 2"),
-    "an event of a kind that is not known": (b'{"v":1,"event":"teleported"}', ContractError, "`\\$.event`"),
+    "an event of a kind that is not known": (b'{"v":1,"event":"teleported"}', UnknownKind, "'teleported'"),
     "an event without its fields": (b'{"v":1,"event":"started"}', ContractError, "missing required field"),
     "a field of another type": (GOOD[0].replace(b'"attempt":1', b'"attempt":"1"'), ContractError, "`\\$.attempt`"),
     "a text that is no UTF-8": (GOOD[0].replace(b'"http-1"', b'"\xff"'), ContractError, "utf-8"),
@@ -329,6 +343,13 @@ def test_of_several_that_cannot_be_read_the_first_is_told():
     assert events == GOOD[:2]
     assert type(error) is UnknownVersion
     assert str(error).endswith("(event 2 of 5, and 2 more)")
+
+
+def test_what_is_broken_is_told_before_what_is_only_newer():
+    events, error = read(codec.join_events([GOOD[0], b'{"v":1,"event":"teleported"}', b"{}"]))
+
+    assert events == GOOD[:1]
+    assert type(error) is ContractError
 
 
 @pytest.mark.parametrize(("bad", "kind", "_"), UNREADABLE.values(), ids=UNREADABLE)
