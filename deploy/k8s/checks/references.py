@@ -26,6 +26,8 @@ def problems(manifests: Manifests) -> Iterator[Problem]:
         yield from _service(service, manifests)
     for document in manifests.of("PodDisruptionBudget", "NetworkPolicy"):
         yield from _selected(document, manifests)
+    for monitor in manifests.of("PodMonitor"):
+        yield from _monitor(monitor, manifests)
     for document in manifests.of("TriggerAuthentication"):
         yield from _authentication(document, manifests)
     yield from _broker(manifests)
@@ -95,6 +97,20 @@ def _service(service: Document, manifests: Manifests) -> Iterator[Problem]:
         for pod in pods:
             if target not in _ports(pod):
                 yield service.problem(f"spec.ports.{number}.targetPort", f"{pod.owner} has no port {target}")
+
+
+def _monitor(monitor: Document, manifests: Manifests) -> Iterator[Problem]:
+    """Each of its pods is read at one of its ports, and each port is one of some pod."""
+    pods = manifests.selected(monitor.namespace, monitor.at("spec.selector", {}))
+    asked = [endpoint["port"] for endpoint in monitor.at("spec.podMetricsEndpoints", [])]
+    if not pods:
+        yield monitor.problem("spec.selector", "no pod bears these labels")
+    for number, port in enumerate(asked):
+        if not any(port in _ports(pod) for pod in pods):
+            yield monitor.problem(f"spec.podMetricsEndpoints.{number}.port", f"none of its pods has a port {port}")
+    for pod in pods:
+        if _ports(pod) and not _ports(pod) & set(asked):
+            yield monitor.problem("spec.podMetricsEndpoints", f"{pod.owner} is read at none of its ports")
 
 
 def _ports(pod: Pod) -> set[str | int]:

@@ -6,6 +6,7 @@ from deploy.k8s.checks.__main__ import looked_at
 
 GATEWAY, SCHEDULER, WORKER = (f"Deployment toolyard/{name}" for name in ("gateway", "scheduler", "worker-http"))
 SANDBOX, SCALED, JOB = "Deployment toolyard/worker-sandbox", "ScaledObject toolyard/worker-http", "Job toolyard/migrate"
+MONITOR = "PodMonitor toolyard/toolyard"
 SPEC = "spec.template.spec"
 CONTAINER = f"{SPEC}.containers.0"
 METADATA = "spec.triggers.0.metadata"
@@ -149,6 +150,14 @@ def test_a_variable_may_be_made_of_others(dev):
         ("Service toolyard/gateway", "spec.ports.0.targetPort", "web", "Deployment toolyard/gateway has no port web"),
         ("PodDisruptionBudget toolyard/gateway", "spec.selector.matchLabels", {"a": "b"}, "no pod bears these labels"),
         ("NetworkPolicy toolyard/gateway", "spec.podSelector.matchLabels", {"a": "b"}, "no pod bears these labels"),
+        (MONITOR, "spec.selector.matchLabels", {"a": "b"}, "spec.selector: no pod bears these labels"),
+        (MONITOR, "spec.podMetricsEndpoints.0.port", "metrics", "none of its pods has a port metrics"),
+        (
+            MONITOR,
+            "spec.podMetricsEndpoints.0.port",
+            "metrics",
+            "Deployment toolyard/gateway is read at none of its ports",
+        ),
         ("TriggerAuthentication toolyard/broker", "spec.secretTargetRef.0.key", "user", "has no key user"),
         ("Queue toolyard/toolyard-log", "spec.name", "toolyard.logs", "toolyard.logs is no queue of"),
         ("Queue toolyard/toolyard-log", "spec.name", "toolyard.dead", "is the same queue"),
