@@ -13,8 +13,13 @@ from tests.support.processes import Process, free_port, python_module
 pytestmark = pytest.mark.usefixtures("uncounted")
 
 WITH_SERVICES = pages.ROOT / "docs" / "howto" / "three-processes.md"
+#: What an operator types, on a broker and a database of his own: `test_operations` follows it.
+OF_OPERATORS = {
+    pages.ROOT / "docs" / "operations" / f"{name}.md"
+    for name in ("install", "scale", "drain", "rotate-keys", "stuck-queue", "restore")
+}
 #: Run by tests of their own, against what they speak of.
-ELSEWHERE = {WITH_SERVICES, pages.ROOT / "docs" / "howto" / "compose.md"}
+ELSEWHERE = {WITH_SERVICES, pages.ROOT / "docs" / "howto" / "compose.md"} | OF_OPERATORS
 #: What a newcomer runs. The other pages are proofs: each starts a dozen commands.
 FIRST = {pages.ROOT / "README.md", pages.ROOT / "docs" / "quickstart.md"}
 WITH_DEV = [

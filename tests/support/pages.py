@@ -1,19 +1,20 @@
 """README and docs as tests see them: their blocks of code, and how those are run.
 
 A block ```bash is run, in order, in one shell a page; ```bash background too, without waiting for it. A block
-```json answer is what the block before it prints. All other languages are for the eye.
+```json answer is what the block before it prints; so is a block ```text answer, in which `…` stands for anything. All
+other languages are for the eye.
 """
 
 import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from tests.support import leash
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCE: Final = re.compile(r"^```(?P<words>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -55,35 +56,59 @@ def runs(page: Path) -> bool:
 
 
 def run(page: Path, folder: Path, *, env: Mapping[str, str], instead: Mapping[str, str]) -> None:
-    """Run the page in a folder, and compare what it prints with the answers that stand on it.
+    """Run the page in a folder, compare what it prints with the answers that stand on it, and end what it started.
 
     Args:
         instead: text of the page -> what stands for it here: addresses and ports.
     """
+    with followed(page, folder, env=env, instead=instead):
+        pass
+
+
+@contextlib.contextmanager
+def followed(page: Path, folder: Path, *, env: Mapping[str, str], instead: Mapping[str, str]) -> Iterator[None]:
+    """As `run`, but what the page started runs until the end of the `with`."""
     found = blocks(page)
-    done = _run_as_group(["bash", "-euo", "pipefail", "-c", _script(found, instead)], folder, env)
+    with _run_as_group(["bash", "-euo", "pipefail", "-c", _script(found, instead)], folder, env) as done:
+        _compare(name(page), found, done)
+        yield
+
+
+def _compare(page: str, found: list[Block], done: "subprocess.CompletedProcess[str]") -> None:
     printed = dict(_printed(done.stdout))
-    told = f"{name(page)}\n{done.stdout}\n{done.stderr}"
+    told = f"{page}\n{done.stdout}\n{done.stderr}"
     last = max(printed, default=-1)
     assert done.returncode == 0, f"the block after line {found[last + 1].line} of {told}" if printed else told
     for number, block in enumerate(found):
         if block.words == ("json", "answer"):
             answer = json.loads(printed[number - 1])
             assert shape(answer) == shape(json.loads(block.text)), f"line {block.line} of {told}"
+        elif block.words == ("text", "answer"):
+            assert says(block.text, printed[number - 1]), f"line {block.line} of {told}"
 
 
-def _run_as_group(args: list[str], folder: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run a script to its end, and end whatever it left in the background."""
+def says(pattern: str, text: str) -> bool:
+    """Whether a text is what a page shows of it: `…` stands for anything, and blanks and line ends for one another."""
+    expected = ".*?".join(re.escape(" ".join(part.split())) for part in pattern.split("…"))
+    return re.fullmatch(expected, " ".join(text.split())) is not None
+
+
+@contextlib.contextmanager
+def _run_as_group(
+    args: list[str], folder: Path, env: Mapping[str, str]
+) -> Iterator["subprocess.CompletedProcess[str]"]:
+    """Run a script to its end; whatever it left in the background is ended with the `with`."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         args, cwd=folder, env=dict(env), start_new_session=True, stdout=pipe, stderr=pipe, text=True
     ) as process:
+        leash.hold(process.pid)
         try:
             out, told = process.communicate(timeout=_WITHIN)
+            yield subprocess.CompletedProcess(args, process.returncode, out, told)
         finally:
-            with contextlib.suppress(ProcessLookupError):  # it left nothing
-                os.killpg(process.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(args, process.returncode, out, told)
+            leash.kill_all(process.pid)
+            leash.release(process.pid)
 
 
 def _script(found: list[Block], instead: Mapping[str, str]) -> str:

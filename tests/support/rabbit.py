@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -99,6 +100,13 @@ class RabbitNode(Node):
     def ctl(self, *args: str) -> str:
         """Runs rabbitmqctl against this node and returns what it prints."""
         return self._run([self._scripts / "rabbitmqctl", "--quiet", "-n", self.name, *args])
+
+    def write_ctl(self, file: Path) -> None:
+        """Writes a program that is `rabbitmqctl` of this node, for whoever types commands in a shell."""
+        given = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment().items())
+        command = f'exec env -i {given} {self._scripts / "rabbitmqctl"} --quiet -n {self.name} "$@"'
+        file.write_text(f"#!/bin/sh\n{command}\n")
+        file.chmod(0o755)
 
     def evaluate(self, expression: str) -> str:
         """Runs an Erlang expression inside the node: by erl_call where it is installed (fast), else by rabbitmqctl."""

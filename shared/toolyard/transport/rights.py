@@ -60,6 +60,7 @@ _SAID_BY_SCHEDULERS: Final[Mapping[str, tuple[str, ...]]] = {
         "control.granted",
         "control.ledger_position",
         "control.pauses",
+        "control.pauses_asked",  # the mark that `toolyard ledger rebuild`, which signs in as they do, sets in the log
         "control.refused",
         "control.settled",
         "monitor.consent_told",
