@@ -17,7 +17,7 @@ from toolyard.errors import CODES
 every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
 LANGUAGES = {("bash",), ("bash", "background"), ("text",), ("json",), ("json", "answer"), ("mermaid",), ("yaml",)}
 #: Tools with what they are given and how they end: run by tests/integration/docs.
-LANGUAGES |= {("python",), ("python", "follow"), ("python", "replay"), ("text", "logs")}
+LANGUAGES |= {("python",), ("python", "follow"), ("python", "replay"), ("text", "logs"), ("text", "answer")}
 LANGUAGES |= {
     ("json", of) for of in ("binding", "definition", "secrets", "context", "upstream", "arguments", "returns", "fails")
 }
@@ -109,9 +109,33 @@ def test_settings_exist(page: Path):
         assert name in settings.KNOWN or name.startswith(settings.PREFIXES) or name == "TOOLYARD_", name
 
 
+def _typed(page: Path) -> str:
+    """The page without what commands print."""
+    text = page.read_text()
+    for block in pages.blocks(page):
+        if block.words == ("text", "answer"):
+            text = text.replace(block.text, "")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("state succeeded", "state      succeeded\n", True),
+        ("state succeeded", "state failed", False),
+        ("state succeeded", "state succeeded\nand more", False),
+        ("http 1 … no", "http  1   3.4 s  0  no", True),
+        ("… 3 calls …", "so 3 calls were", True),
+        ("a.c", "abc", False),
+    ],
+)
+def test_an_answer_is_what_the_page_shows_of_it(shown: str, printed: str, same: bool):
+    assert pages.says(shown, printed) is same
+
+
 @every_page
 def test_commands_and_their_options_exist(page: Path):
-    for line in re.findall(r"(?:^|[`$(;&|]|\d )toolyard ([a-z][^`\n)|;&#]*)", page.read_text(), re.MULTILINE):
+    for line in re.findall(r"(?:^|[`$(;&|]|\d )toolyard ([a-z][^`\n)|;&#]*)", _typed(page), re.MULTILINE):
         words = line.split()
         command = _command(words)
         assert command is not None, line
