@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -139,8 +140,16 @@ async def test_what_the_sdk_refuses_is_no_defect_of_ours(monkeypatch: pytest.Mon
         pytest.fail("it began")
 
 
+def ended(before: set[threading.Thread]) -> None:
+    """Waits for the threads that have come since then."""
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive(), thread.name
+
+
 async def test_a_collector_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(export, "FLUSH", 0.1)
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{silent.getsockname()[1]}")
         with capture_logs() as logs, export.exporting("part", "one", Board()):
@@ -149,3 +158,4 @@ async def test_a_collector_that_never_answers_does_not_hold_up_the_end(monkeypat
             span.end()
 
     assert [line["event"] for line in logs][-1] == "not all that was recorded was exported"
+    ended(before)  # what they log when the collector goes away is no other test's
