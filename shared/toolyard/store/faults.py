@@ -56,6 +56,7 @@ _TEXTS: Final[dict[type[StoreError], str]] = {
 }
 #: No such table, column or schema.
 _NO_SCHEMA: Final = frozenset({"42P01", "42703", "3F000"})
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 _SQLITE_NO_SCHEMA: Final = ("no such table", "no such column", "has no column named")
 
 
@@ -76,6 +77,11 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable("all connections to the database are in use") from error
     except (UnicodeError, OverflowError) as error:
         raise NotStorable(f"a value that no database takes: {type(error).__name__}") from error
+
+
+def was_locked(error: StoreError) -> bool:
+    """Whether what had to be locked was not given free in time."""
+    return isinstance(error.__cause__, exc.DBAPIError) and _sqlstate(error.__cause__) == _LOCK_NOT_AVAILABLE
 
 
 def _ours(error: exc.DBAPIError) -> StoreError:

@@ -7,11 +7,12 @@ Tables of a later version serve this build if they say so: an upgrade migrates f
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Final
 
 from sqlalchemy import Connection, create_engine, inspect, pool, text
 
-from toolyard.errors import StoreError
+from toolyard.errors import StoreError, StoreUnavailable
 from toolyard.store import database, faults
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
@@ -19,6 +20,9 @@ _FOLDER: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x746F6F6C79617264 >> 1
 #: Seconds that one migration waits for another on SQLite.
 _PATIENCE: Final = 60.0
+#: Seconds that it waits for a table on PostgreSQL, less than those who come later and wait behind it are patient; how
+#: often, and with which pause.
+_LOCKED, _TRIES, _PAUSE = 1.0, 60, 1.0
 
 
 def revisions() -> list[str]:
@@ -30,9 +34,22 @@ def migrate(url: str) -> None:
     """Bring a database to the version of this build, unless it is at a later one; two processes may do so at once.
 
     Raises:
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is away, or somebody reads for so long that its tables cannot be changed.
         StoreError: the database is newer than this build can work with.
     """
+    for _ in range(_TRIES):
+        try:
+            _migrate(url)
+        except StoreUnavailable as error:
+            if not faults.was_locked(error):
+                raise
+        else:
+            return
+        sleep(_PAUSE)
+    raise StoreUnavailable("somebody holds tables that have to be changed: end what reads for long, and try again")
+
+
+def _migrate(url: str) -> None:
     with exclusive(url) as connection:
         found = version(connection)
         if found is None or found in revisions()[:-1]:
@@ -42,6 +59,8 @@ def migrate(url: str) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCKED}s'"))
     from alembic import command  # here, because a start that finds its tables as they should be needs none of it
     from alembic.config import Config
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -100,6 +101,57 @@ def test_two_processes_may_migrate_at_once(database_url: str):
     store = open_store(database_url)
     store.check()
     store.close()
+
+
+@pytest.fixture
+def old_tables(postgres_url: str) -> Iterator[Store]:
+    """Tables of an older version, for which a migration has to change those of the calls."""
+    store = open_store(postgres_url)
+    store.migrate()
+    alembic = [sys.executable, "-m", "alembic", "downgrade", "0006"]
+    env = {**os.environ, "TOOLYARD_DATABASE_URL": postgres_url}
+    subprocess.run(alembic, check=True, env=env, cwd=Path(__file__).parents[3], capture_output=True)
+    yield store
+    store.close()
+
+
+def test_a_migration_waits_for_who_reads_and_lets_others_read_meanwhile(
+    old_tables: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    gave_way, go_on = threading.Event(), threading.Event()
+
+    def pause(_: float) -> None:
+        gave_way.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(migrate, "sleep", pause)
+    engine = create_engine(database.parse_url(postgres_url))
+    migrating = threading.Thread(target=old_tables.migrate)
+    with engine.connect() as backup:
+        backup.execute(text("SELECT count(*) FROM calls"))
+        migrating.start()
+        assert gave_way.wait(60)
+        with engine.connect() as other:
+            assert other.execute(text("SELECT count(*) FROM calls")).scalar() == 0
+    go_on.set()
+    migrating.join(60)
+    engine.dispose()
+
+    old_tables.check()
+
+
+def test_a_migration_that_has_to_wait_for_too_long_says_for_what(
+    old_tables: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(migrate, "_TRIES", 1)
+    engine = create_engine(database.parse_url(postgres_url))
+    with engine.connect() as backup:
+        backup.execute(text("SELECT count(*) FROM calls"))
+        with pytest.raises(StoreUnavailable, match="end what reads for long, and try again"):
+            old_tables.migrate()
+    engine.dispose()
+    with pytest.raises(StoreError, match="has version 0006"):
+        old_tables.check()
 
 
 def test_a_migration_can_be_undone(store: Store, database_url: str):
