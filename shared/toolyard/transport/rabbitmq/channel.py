@@ -71,8 +71,14 @@ class Channel:
     def _promise(self) -> "asyncio.Future[Any]":
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
-        future.add_done_callback(self._waiting.discard)
+        future.add_done_callback(self._forget)
         return future
+
+    def _forget(self, future: "asyncio.Future[Any]") -> None:
+        """It is answered. Whoever asked may have been refused before, and then nobody looks at what became of it."""
+        self._waiting.discard(future)
+        if not future.cancelled():
+            future.exception()
 
     async def _answer(self, answer: "asyncio.Future[Any]", doing: str, *, within: float = ANSWER_WITHIN) -> Any:
         try:

@@ -1,6 +1,7 @@
 """The parts of the transport over RabbitMQ that need no broker: acks, confirms, waiting, URLs, the choice of lane."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from toolyard.transport.base import Message
 from toolyard.transport.connect import connect
 from toolyard.transport.rabbitmq import RabbitTransport, proof
 from toolyard.transport.rabbitmq.acks import Settlement
+from toolyard.transport.rabbitmq.channel import Channel
 from toolyard.transport.rabbitmq.errors import Mismatch, Missing, translate
 from toolyard.transport.rabbitmq.fast import FastConnection, FastLane
 from toolyard.transport.rabbitmq.lane import OnConfirm, OnParcel, OnReturn, PlainLane
@@ -56,6 +58,37 @@ class RecordingLane:
 
 class OpenChannel:
     is_open = True
+
+
+# -- channels -------------------------------------------------------------------------------------
+class ClosingConnection:
+    """Gives a channel that takes no more requests, and tells of its end when it is told to."""
+
+    is_open = True
+
+    def channel(self, on_open_callback: Callable[[object], None]) -> "ClosingConnection":
+        self.opened = on_open_callback
+        return self
+
+    def add_on_close_callback(self, callback: Callable[[object, BaseException], None]) -> None:
+        self.end = callback
+
+    def refuse(self, **_: object) -> None:
+        raise exceptions.ChannelWrongStateError("Channel is closing.")
+
+
+async def test_a_request_that_was_refused_at_once_is_nobodys_when_the_channel_ends() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    connection = ClosingConnection()
+    channel = Channel(connection)
+    connection.opened(connection)
+    with pytest.raises(Unavailable):
+        await channel.ask("pausing", connection.refuse)
+    connection.end(connection, exceptions.ChannelClosedByClient(0, "Normal shutdown"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
 
 
 # -- acks -----------------------------------------------------------------------------------------
