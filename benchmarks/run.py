@@ -1,10 +1,11 @@
-"""Toolyard and its peers side by side in one run: calls per second, latency, CPU a call, memory of the worker.
+"""Toolyard and its peers side by side in one run, and what Toolyard must reach line by line.
 
-    make bench                                 everything, about four minutes
+    make bench                                 everything, about seven minutes
     python benchmarks/run.py --rounds 3        medians of three interleaved rounds
     python benchmarks/run.py --subjects toolyard --phases noop@256
 
 Everything is private to the run: a RabbitMQ node, a PostgreSQL cluster, a Redis, an upstream that answers after 50 ms.
+Tables of each phase come first, the table of targets last; what would have to be installed for a line is told.
 """
 
 import argparse
@@ -23,10 +24,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 HERE = pathlib.Path(__file__).resolve().parent
 
 import accounting  # noqa: E402
+import targets  # noqa: E402
+from ledger_lag import LedgerLag  # noqa: E402
 from subjects import C_PAIR, SUBJECTS, Subject  # noqa: E402
 
 from tests.support import peers  # noqa: E402
@@ -37,10 +42,11 @@ from tests.support.rabbit import RabbitNode  # noqa: E402
 Row = dict[str, float]
 #: ``claimed`` does nothing either, but must not run twice: the peers know no such tool.
 TOOLS = {"noop": "no-op call", "claimed": "no-op call by claim", "http": "50 ms upstream"}
-PHASES = (("noop", 1), ("noop", 64), ("noop", 256), ("http", 1), ("http", 64), ("http", 256))
+PHASES = (("noop", 1), ("noop", 64), ("noop", 256), ("http", 256), ("claimed", 1), ("claimed", 256))
 #: Seconds that a phase may take beyond its length.
 PATIENCE = 60.0
-WARM_UP = ("noop", 64, 2.0)
+#: Calls in flight, and seconds, before a tool is measured.
+WARM_UP = (64, 2.0)
 
 
 class Services:
@@ -118,6 +124,12 @@ def _running(
                 pipe.close()
 
 
+def _measure_with_lag(database: str, *measured: Any) -> Row:
+    with LedgerLag(database) as lag:
+        row = _measure(*measured)
+    return {**row, "lag": lag.longest}
+
+
 def _measure(
     client: "subprocess.Popen[str]", roles: dict[str, list[int]], worker: int, phase: tuple[str, int, float]
 ) -> Row:
@@ -153,11 +165,11 @@ def _measure(
 
 def _round(subject: Subject, services: Services, phases: list[tuple[str, int, float]]) -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    by_tool = {tool: [phase for phase in phases if phase[0] == tool] for tool in TOOLS}
-    for tool in TOOLS:
-        if by_tool[tool]:
-            worker = subject.worker_http if tool == "http" and subject.worker_http else subject.worker
-            rows |= _session(subject, services, worker, by_tool[tool])
+    asked = [phase for phase in phases if phase[0] not in subject.skips]
+    http = [phase for phase in asked if phase[0] == "http" and subject.worker_http]
+    for worker, some in ((subject.worker, [each for each in asked if each not in http]), (subject.worker_http, http)):
+        if worker and some:
+            rows |= _session(subject, services, worker, some)
     return rows
 
 
@@ -187,15 +199,21 @@ def _session(
         assert client.stdout is not None
         if client.stdout.readline().strip() != "READY":
             raise RuntimeError(f"{subject.name}: its client did not start; see {log}.log")
-        _measure(client, {}, runner.pid, (phases[0][0], *WARM_UP[1:]))
+        warm = ""
         for phase in phases:
+            if phase[0] != warm:
+                warm = phase[0]
+                _measure(client, {}, runner.pid, (warm, *WARM_UP))
             roles |= {
                 "client": accounting.tree(client.pid),
                 "worker": accounting.tree(runner.pid),
                 "broker": [services.broker.pid],
                 "store": services.stores(subject.needs),
             }
-            rows[f"{phase[0]}@{phase[1]}"] = _measure(client, roles, runner.pid, phase)
+            measured = (client, roles, runner.pid, phase)
+            has_ledger = "postgres" in subject.needs
+            row = _measure_with_lag(database, *measured) if has_ledger else _measure(*measured)
+            rows[f"{phase[0]}@{phase[1]}"] = row
     services.broker.delete_vhost(vhost)
     services.postgres.drop_database(database)
     return rows
@@ -215,7 +233,8 @@ def _table(results: dict[str, list[dict[str, Row]]], phases: list[tuple[str, int
         ]
         rows = {name: [r[key] for r in rounds if key in r] for name, rounds in results.items()}
         for name, measured in sorted(rows.items(), key=lambda item: -_middle(item[1], "calls/s")):
-            lines.append(f"| {name} | " + _cells(measured) + " |" if measured else f"| {name} | not measured |")
+            if measured:
+                lines.append(f"| {name} | {_cells(measured)} |")
     return "\n".join(lines)
 
 
@@ -232,25 +251,26 @@ def _cells(rows: list[Row]) -> str:
     return " | ".join([*numbers, *costs, f"{_middle(rows, 'rss'):.0f}", f"{sum(row['errors'] for row in rows):.0f}"])
 
 
-def _ratios(results: dict[str, list[dict[str, Row]]]) -> str:
-    lines = ["\ntoolyard against its peers (median of the ratio round by round, calls/s)\n"]
-    ours = results.get("toolyard", [])
-    for name, rounds in results.items():
-        if name.startswith("toolyard"):
-            continue
-        for key in ("noop@1", "noop@64", "noop@256", "http@64", "http@256"):
-            pairs = [(a[key], b[key]) for a, b in zip(ours, rounds, strict=False) if key in a and key in b]
-            if pairs:
-                ratio = statistics.median(a["calls/s"] / b["calls/s"] for a, b in pairs)
-                cost = statistics.median(a["cpu"] / b["cpu"] for a, b in pairs)
-                lines.append(f"- {key}: {ratio:.1f} x {name} in calls/s, at {cost:.2f} of its CPU a call")
-    return "\n".join(lines)
+def _sandbox(calls: int) -> targets.Sandbox | None:
+    """What `sandbox.py` says of so many calls."""
+    if not calls:
+        return None
+    print("the sandbox", file=sys.stderr)
+    command = [sys.executable, "sandbox.py", str(calls), "--json"]
+    told = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, text=True, check=True).stdout
+    *ways, memory = map(json.loads, told.splitlines())
+    middle = {way["way"].split(",")[0]: way["p50_ms"] for way in ways}
+    return targets.Sandbox(middle["the pool"], middle["a bare fork per call"], memory["at_once_mib"])
 
 
 def _machine(services: Services) -> str:
     version = services.broker.ctl("version").strip()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {system}, RabbitMQ {version}"
+    with psycopg.connect(services.postgres.url()) as connection:
+        stores = f"PostgreSQL {connection.info.server_version // 10_000}"
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    return f"{today}, {os.cpu_count()} cores, {memory:.1f} GiB, {system}, RabbitMQ {version}, {stores}"
 
 
 def main() -> None:
@@ -260,6 +280,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a phase")
     parser.add_argument("--subjects", default="", help="names, separated by semicolons")
     parser.add_argument("--phases", default="", help="noop@1,noop@256,http@64 …; claimed@256 is for ours alone")
+    parser.add_argument("--sandbox", type=int, default=100, help="calls of the sandbox; 0 for none")
     options = parser.parse_args()
     wanted = [s for s in SUBJECTS if not options.subjects or s.name in options.subjects.split(";")]
     asked = [phase.partition("@") for phase in options.phases.split(",") if phase]
@@ -273,13 +294,15 @@ def main() -> None:
         for number in range(options.rounds):
             for subject in wanted:
                 if lacking := services.lacking(subject.needs):
-                    print(f"{subject.name}: not measured: install {lacking}", file=sys.stderr)
+                    print(f"{subject.name}: not measured: install {lacking}")
                     continue
                 print(f"round {number + 1} of {options.rounds}: {subject.name}", file=sys.stderr)
                 results[subject.name].append(_round(subject, services, phases))
         print(_machine(services))
+    sandbox = _sandbox(options.sandbox)
     print(_table(results, phases))
-    print(_ratios(results))
+    print(f"\nWhat must be reached (`python benchmarks/run.py {' '.join(sys.argv[1:])}`)\n")
+    print(targets.table(targets.lines(results, sandbox)))
     print(f"\nlogs: {logs}", file=sys.stderr)
 
 

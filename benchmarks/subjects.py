@@ -20,6 +20,7 @@ class Subject:
     Attributes:
         client: the command that makes the load. ``worker``: runs the tools; another one may run the HTTP tool.
         extra: further processes by role (``gateway``, ``ledger``), started before the worker.
+        skips: tools that it does not have.
         needs: ``redis``, ``postgres``: whose CPU counts as this subject's store; ``c``: a compiler.
     """
 
@@ -65,6 +66,7 @@ SUBJECTS = (
         [OURS, "ours.py", "worker"],
         extra={**_LEDGER, "gateway": [OURS, "ours.py", "gateway"]},
         needs=("postgres",),
+        skips=("http", "claimed"),
     ),
     Subject(
         "C pair",
@@ -72,16 +74,22 @@ SUBJECTS = (
         [str(C_PAIR), "worker"],
         extra={"ledger": [str(C_PAIR), "reader"]},
         needs=("c",),
+        skips=("claimed",),
     ),
-    Subject("pika by hand", _peer("pika_pair", "client"), _peer("pika_pair", "worker")),
+    Subject("pika by hand", _peer("pika_pair", "client"), _peer("pika_pair", "worker"), skips=("claimed",)),
     Subject(
         "dramatiq + Redis results",
         _peer("dramatiq_app", "client"),
         _dramatiq(8),
         worker_http=_dramatiq(256),
         needs=("redis",),
+        skips=("claimed",),
     ),
     Subject(
-        "Celery + rpc results", _peer("celery_app", "client"), _celery("prefork", 1, 64), _celery("threads", 256, 2)
+        "Celery + rpc results",
+        _peer("celery_app", "client"),
+        _celery("prefork", 1, 64),
+        _celery("threads", 256, 2),
+        skips=("claimed",),
     ),
 )

@@ -15,6 +15,7 @@ from toolyard.telemetry.tracing import Span
 from toolyard.transport.base import Delivery
 from toolyard_executors import lifecycle
 from toolyard_executors.executor import Executor
+from toolyard_executors.limit import Limit
 from toolyard_executors.outputs import Check, output_check
 from toolyard_executors.progress import Progress
 
@@ -88,7 +89,6 @@ class Life:
 
     message: CallMessage
     known: KnownTool
-    timer: asyncio.TimerHandle
 
     def __init__(self, delivery: Delivery, *, worker: str, received: float) -> None:
         self.delivery = delivery
@@ -107,7 +107,8 @@ class Life:
         self.in_lane = False
         self.started_at: float | None = None
         self.announcement: asyncio.Future[None] | None = None
-        self.limit: asyncio.Timeout | None = None
+        self.limit: Limit | None = None
+        self.timer: asyncio.TimerHandle | None = None
         self.cancelled = False
         self.task: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
@@ -138,9 +139,9 @@ class Life:
 
     def cancel(self) -> None:
         """Stop what runs; its outcome says so."""
-        if self.limit is not None and not self.limit.expired():
+        if self.limit is not None and not self.limit.over:
             self.cancelled = True
-            self.limit.reschedule(asyncio.get_running_loop().time())
+            self.limit.now()
 
     # ---- how it ends ----------------------------------------------------------------------------
     def reject(self, why: str) -> None:

@@ -30,6 +30,7 @@ from toolyard_executors.executor import Executor, Finished
 from toolyard_executors.faults import fault_of_provider, fault_of_silence
 from toolyard_executors.judgement import Judge
 from toolyard_executors.life import Key, KnownTools, Life
+from toolyard_executors.limit import Limit
 from toolyard_executors.metrics import Metrics
 from toolyard_executors.pauses import Pauses
 from toolyard_executors.places import CONCURRENCY, Slots
@@ -215,10 +216,9 @@ class Runtime:
         """Make an outcome of what the kind says; whether its provider failed, as far as that can be said."""
         (seconds, phase), fault = limit, None
         life.started_at = self._clock.now()
-        life.timer = self._loop.call_later(TOLD_AFTER, self._still_runs, life, seconds)
         attempt.hear = partial(self._say_progress, life, attempt)
         try:
-            async with asyncio.timeout(seconds) as life.limit:
+            with self._limited(life, seconds):
                 if life.known.secrets:
                     values.update(await self._secrets.needed(life, seconds))
                 fault = fault_of_silence(seconds, phase)
@@ -233,7 +233,8 @@ class Runtime:
             return fault_of_provider(finished, fault)
         finally:
             life.limit = attempt.hear = None  # `hear` holds its attempt: all would stay until cycles are looked for
-            life.timer.cancel()
+            if life.timer is not None:
+                life.timer.cancel()
             if life.progress is not None:
                 life.progress.close()
         return None
@@ -246,8 +247,21 @@ class Runtime:
             life.progress = Progress(partial(self._teller.progress, life, attempt))
         life.progress.say(said)
 
-    def _still_runs(self, life: Life, seconds: float) -> None:
+    def _limited(self, life: Life, seconds: float) -> Limit:
+        """The limit of an attempt. Most are over before it is worth a timer: it gets one once others are told of it."""
+        assert life.task is not None  # noqa: S101 - this is it
+        limit = life.limit = Limit(self._loop, life.task)
+        ends = self._loop.time() + seconds
+        if seconds > TOLD_AFTER:
+            life.timer = self._loop.call_later(TOLD_AFTER, self._still_runs, life, seconds, ends)
+        else:
+            limit.at(ends)
+        return limit
+
+    def _still_runs(self, life: Life, seconds: float, ends: float) -> None:
         """Tell that it runs, and later that its time is mostly over."""
+        if life.limit is not None and not life.cancelled:
+            life.limit.at(ends)
         self._teller.started(life)
         ends_at = self._clock.now() - TOLD_AFTER + seconds
         left = max(0.0, SOFT_TIMEOUT * seconds - TOLD_AFTER)

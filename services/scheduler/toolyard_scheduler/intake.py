@@ -6,18 +6,25 @@ Where somebody waits for an answer the moment ends early.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
+from typing import Final
 
 from toolyard.transport.base import LogReader, Record
 
+#: Records of a batch after which the next one is gathered for longer, and how many times: the more calls begin and end
+#: within one batch, the fewer rows are written twice.
+_MANY: Final = 100
+_LONGER: Final = 3
+
 
 class Intake:
-    """Reads ahead of the ledger, by one batch of its reader at the most.
+    """Reads ahead of the ledger, by one batch and one of its reader's at the most. Reads while it is entered.
 
     Args:
         records: those that were read already.
         most: records that are taken at a time.
         largest: bytes of these records; a single one may be larger.
-        pace: seconds between two batches that nobody waits for and that are not full.
+        pace: seconds between two batches that nobody waits for and that are not full; three times that behind one of
+            many records.
         urgent: whether somebody waits for what is made of a record.
     """
 
@@ -40,9 +47,15 @@ class Intake:
         self._urgent = urgent
         self._waits = any(map(urgent, records))
         self._next_at = 0.0
-        self._reading: asyncio.Task[Sequence[Record]] | None = None
+        self._loop = asyncio.get_running_loop()
+        #: Ends when what is waited for has come, and when reading has failed.
+        self._come: asyncio.Future[None] | None = None
+        self._taken = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Intake":
+        self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(lambda _: self._tell())
         return self
 
     async def __aexit__(
@@ -58,20 +71,29 @@ class Intake:
         Raises:
             Unavailable: the log cannot be read any more.
         """
-        loop = asyncio.get_running_loop()
         while not self._records:
-            if not await self._read(beat):
+            if not await self._comes(beat):
                 await idle()
-        while not self._waits and len(self._records) < self._most and self._bytes <= self._largest:
-            rest = self._next_at - loop.time()
-            if rest <= 0 or not await self._read(rest):
+        while not self._due:
+            rest = self._next_at - self._loop.time()
+            if rest <= 0 or not await self._comes(rest):
                 break
-        self._next_at = loop.time() + self._pace
         end = self._end()
         taken, self._records = self._records[:end], self._records[end:]
+        self._next_at = self._loop.time() + self._pace * (_LONGER if len(taken) >= _MANY else 1)
         self._bytes -= _bytes_of(taken)
         self._waits = any(map(self._urgent, self._records))
+        self._taken.set()
         return taken
+
+    @property
+    def _due(self) -> bool:
+        """Whether what there is may be taken before its time."""
+        return self._waits or self._full
+
+    @property
+    def _full(self) -> bool:
+        return len(self._records) >= self._most or self._bytes > self._largest
 
     def _end(self) -> int:
         """How many of the records are a batch."""
@@ -83,19 +105,40 @@ class Intake:
                     return max(number, 1)
         return self._most
 
-    async def _read(self, within: float) -> bool:
-        """Whether more came in this time."""
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._reader.batch(self._most))
-        done, _ = await asyncio.wait({self._reading}, timeout=within)
-        if not done:
+    async def _comes(self, within: float) -> bool:
+        """Whether the first record, or one that makes it due, came in this time; one alone that does not wakes nobody.
+
+        Raises:
+            Unavailable: the log cannot be read any more.
+        """
+        if self._reading is not None and self._reading.done():
+            self._reading.result()
+        self._come = self._loop.create_future()
+        try:
+            async with asyncio.timeout(within):
+                await self._come
+        except TimeoutError:
             return False
-        reading, self._reading = self._reading, None
-        more = reading.result()
-        self._records += more
-        self._bytes += _bytes_of(more)
-        self._waits = self._waits or any(map(self._urgent, more))
+        finally:
+            self._come = None
         return True
+
+    async def _read(self) -> None:
+        while True:
+            while self._full:
+                self._taken.clear()
+                await self._taken.wait()
+            more = await self._reader.batch(self._most)
+            first = not self._records
+            self._records += more
+            self._bytes += _bytes_of(more)
+            self._waits = self._waits or any(map(self._urgent, more))
+            if first or self._due:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._come is not None and not self._come.done():
+            self._come.set_result(None)
 
 
 def _bytes_of(records: Sequence[Record]) -> int:

@@ -19,6 +19,8 @@ from toolyard.transport.rabbitmq.lane import Lane, Parcel
 
 #: Records on their way to us, or waiting for `batch`.
 PREFETCH = 2000
+#: Records after which more are asked for: an ack costs the broker as much as a record.
+_ACK_EVERY = PREFETCH // 4
 
 
 class StreamReader:
@@ -28,6 +30,7 @@ class StreamReader:
         self._channel, self._lane = channel, lane
         self._first = offset or 0
         self._parcels: deque[Parcel] = deque()
+        self._acked = 0
         self._arrived = asyncio.Event()
         self._ended: ToolyardError | None = None
         channel.on_close = self._end
@@ -66,8 +69,9 @@ class StreamReader:
             self._arrived.clear()
             await self._arrived.wait()
         parcels = [self._parcels.popleft() for _ in range(min(limit, len(self._parcels)))]
-        if self._ended is None:
-            self._lane.ack(parcels[-1].tag, multiple=True)
+        if self._ended is None and parcels[-1].tag - self._acked >= _ACK_EVERY:
+            self._acked = parcels[-1].tag
+            self._lane.ack(self._acked, multiple=True)
         return [_record(parcel) for parcel in parcels]
 
     async def close(self) -> None:
