@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 from toolyard.contracts.calls import Call
 from toolyard.ids import new_id
 
-pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(900)]
 
 SCHEDULERS, GATEWAYS = ("scheduler1", "scheduler2"), ("gateway1", "gateway2")
 WORKERS: Final = ("http1", "http2", "sandbox1", "sandbox2")
