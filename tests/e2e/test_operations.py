@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("uncounted"), pytest.ma
 
 PAGES = pages.ROOT / "docs" / "operations"
 #: In this order: the first makes what the others work with.
-DAY = ("install", "scale", "drain", "rotate-keys")
+DAY = ("install", "scale", "drain", "rotate-keys", "stuck-queue", "restore")
 
 
 #: The service that the pages' own tools call: a price at once, and a report after some seconds.
