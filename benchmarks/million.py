@@ -2,7 +2,6 @@
 
     make million                                    a million calls: a quarter of an hour
     python benchmarks/million.py --calls 50000      a minute and a half
-    python benchmarks/million.py --retention 60     with a ledger that forgets as fast as it learns
 
 Calls of an HTTP tool by ``POST /v1/calls``, 256 in flight: gateway, worker and scheduler as they ship, a broker, a
 database, an upstream. A row is a tenth of the calls: what a call cost each kind of process in CPU, how much memory the
@@ -167,10 +166,8 @@ def main() -> int:
     """Make the calls and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--retention", default="", help="TOOLYARD_RETENTION; as it ships, ended calls are kept 30 days")
     options = parser.parse_args()
-    env = {"TOOLYARD_RETENTION": options.retention} if options.retention else {}
-    with tempfile.TemporaryDirectory(prefix="toolyard-million-") as folder, Whole(pathlib.Path(folder), **env) as whole:
+    with tempfile.TemporaryDirectory(prefix="toolyard-million-") as folder, Whole(pathlib.Path(folder)) as whole:
         whole.start("worker1", "worker", "http")
         time.sleep(FIRST)
         print(f"{whole.machine()}\n\n{_head()}", flush=True)
