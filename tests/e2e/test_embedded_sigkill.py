@@ -51,7 +51,7 @@ def test_accepted_calls_survive_a_kill_and_no_effect_happens_twice(start, upstre
     cut_off = {call["call_id"] for call in caught if call["tool"] == "act"}
     assert cut_off < set(posts(upstream))
     with start() as dev:
-        ended = {call_id: dev.end_of(call_id, within=60) for call_id in accepted}
+        ended = {call_id: dev.end_of(call_id) for call_id in accepted}
         looked = [ended[call_id] for call_id, tool in accepted.items() if tool == "look"]
         acted = [ended[call_id] for call_id, tool in accepted.items() if tool == "act"]
         assert Counter(call["state"] for call in looked) == {"succeeded": CALLS // 2}

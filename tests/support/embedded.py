@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -79,15 +80,18 @@ class Dev:
         assert all("call_id" in call for call in calls), calls
         return calls
 
-    def end_of(self, call_id: str, *, within: float = 60) -> Any:
+    def end_of(self, call_id: str, *, within: float = 180) -> Any:
         """Waits for the end of a call and returns the call."""
-        answer = self.client.get(f"/v1/calls/{call_id}", params={"wait": within})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        until = time.monotonic() + within
+        while True:
+            answer = self.client.get(f"/v1/calls/{call_id}", params={"wait": 60})
+            assert answer.status_code == 200, answer.text
+            if answer.json()["finished_at"] is not None or time.monotonic() > until:
+                return answer.json()
 
     # -- its life ---------------------------------------------------------------------------------
 
-    def wait_for_state(self, call_id: str, state: str, *, within: float = 30) -> None:
+    def wait_for_state(self, call_id: str, state: str, *, within: float = 60) -> None:
         """Waits until a call is in this state."""
 
         def is_there() -> bool:
