@@ -93,7 +93,7 @@ def call(
         bool, typer.Option("--cancel-on-disconnect", help="Cancel it if this command is stopped while it waits.")
     ] = False,
 ) -> None:
-    """Run a tool and print its answer.
+    """Run a tool and print its answer; with --wait 0 the call's id, whatever has become of it by then.
 
     Exit code 0: it succeeded, or has not ended within --wait; 1: it ended otherwise.
     """
@@ -116,7 +116,11 @@ def call(
         context=None if context is None else inputs.json_object(context, "--context"),
         **options,
     )
-    show_run(session, session.ask(request, f"Waiting for {tool}", members=CALL))
+    made = session.ask(request, f"Waiting for {tool}", members=CALL)
+    if wait:
+        show_run(session, made)
+    else:
+        _show_made(session, made)
 
 
 def list_calls(
@@ -231,14 +235,24 @@ def show_run(session: Session, ended: dict[str, Any]) -> None:
         out.problem(error.get("code", state), error.get("message", state))
         out.say(f"{state} · effect {ended['effect']} · {ended['call_id']}")
     else:
-        out.text(ended["call_id"])
-        if asked := ended.get("authorization"):
-            out.say(f"{ended.get('user')} has to consent first, until {asked['expires_at']}: {asked['url']}")
-        out.say(f"{state}: it goes on; see it with `toolyard calls get {ended['call_id']} --wait 300`")
+        _show_made(session, ended)
     if not out.as_json:
         reports.say_logs(out, ended)
     if state in TERMINAL and state != "succeeded":
         raise typer.Exit(1)
+
+
+def _show_made(session: Session, call: dict[str, Any]) -> None:
+    """A call that nobody waits for: its id to stdout, where to look to stderr."""
+    out, state = session.out, call["state"]
+    if out.as_json:
+        out.document(call)
+        return
+    out.text(call["call_id"])
+    if asked := call.get("authorization"):
+        out.say(f"{call.get('user')} has to consent first, until {asked['expires_at']}: {asked['url']}")
+    see = f"see it with `toolyard calls get {call['call_id']}"
+    out.say(f"{state}: it is over; {see}`" if state in TERMINAL else f"{state}: it goes on; {see} --wait 300`")
 
 
 def say_more(session: Session, page: dict[str, Any]) -> None:

@@ -113,6 +113,14 @@ def test_a_call_that_goes_on_gives_its_id(ask: Run, server: Server):
     assert f"toolyard calls get {CALL['call_id']}" in ran.err
 
 
+@pytest.mark.parametrize("call", [CALL, FAILED])
+def test_who_does_not_wait_gets_the_id_though_the_call_was_quicker(ask: Run, server: Server, call):
+    server.tell("POST", "/v1/calls", call)
+    ran = ask("call", "weather", "--wait", "0")
+    assert (ran.code, ran.out) == (0, f"{CALL['call_id']}\n")
+    assert ran.err == f"{call['state']}: it is over; see it with `toolyard calls get {CALL['call_id']}`\n"
+
+
 @pytest.mark.parametrize(("call", "code"), [(CALL, 0), (FAILED, 1), (RUNNING, 0)])
 def test_for_scripts_the_call_is_one_document_and_stderr_is_silent(ask: Run, server: Server, call, code: int):
     server.tell("POST", "/v1/calls", call)
