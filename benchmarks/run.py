@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -301,7 +302,7 @@ def main() -> None:
         print(_machine(services))
     sandbox = _sandbox(options.sandbox)
     print(_table(results, phases))
-    print(f"\nWhat must be reached (`python benchmarks/run.py {' '.join(sys.argv[1:])}`)\n")
+    print(f"\nWhat must be reached (`{shlex.join(['python', 'benchmarks/run.py', *sys.argv[1:]])}`)\n")
     print(targets.table(targets.lines(results, sandbox)))
     print(f"\nlogs: {logs}", file=sys.stderr)
 
