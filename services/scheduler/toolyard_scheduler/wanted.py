@@ -34,6 +34,8 @@ class Wanted:
 
         Each call is in one of the two, with all its events, so that these stay in order.
         """
+        if len(self._taken) >= _KEPT:  # here, and not when more come: what is held back is judged by them
+            self._taken.clear()
         keyed = [Keyed(one, key_of(one)) for one in happened]
         keys: defaultdict[str, set[str]] = defaultdict(set)
         for one in keyed:
@@ -50,12 +52,10 @@ class Wanted:
 
     def note(self, key: str, *, taken: bool) -> None:
         """A queue took a message under this key, or none did."""
-        if not taken:
+        if taken:
+            self._taken.add(key)
+        else:
             self._taken.discard(key)
-            return
-        if len(self._taken) >= _KEPT:
-            self._taken.clear()
-        self._taken.add(key)
 
     def wanted(self, later: Sequence[Keyed]) -> Sequence[Keyed]:
         """Those that some queue takes, once all that was to be published at once was answered."""

@@ -95,3 +95,11 @@ def test_no_call_is_published_in_two_parts_but_what_nobody_wants_of_it(bound: Co
             due = [f"{each.of.call_id} {each.word}" for each in part if each.word in bound]
             assert len(first + after) == len(set(first + after))
             assert {each for each in first + after if each.split()[1] in bound} == set(due)
+
+
+@pytest.mark.parametrize("known", [9_998, 9_999, 10_000])
+def test_what_was_held_back_follows_however_many_keys_are_known(known: int):
+    wanted = Wanted()
+    for tool in range(known):
+        wanted.note(f"other.{tool}", taken=True)
+    assert publish(wanted, events_of(*stories("a", "b")), WORDS) == (words_of_all("a"), words_of_all("b"))
