@@ -7,7 +7,6 @@ would; for what secrets hold that are not in the manifests stand examples of the
 import base64
 import contextlib
 import functools
-import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -104,14 +103,15 @@ def _process(pod: Pod, field: str, container: Tree, manifests: Manifests) -> Ite
         return
     if image_name(container) != part.image:
         yield pod.owner.problem(f"{field}.image", f"{image_name(container)} cannot do this: {part.image} can")
+    given = environment(container, manifests, pod.namespace)
     try:
-        settings = part.settings(environment(container, manifests, pod.namespace))
+        settings = part.settings(given)
     except SettingsError as error:
         yield pod.owner.problem(f"{field}.env", str(error))
         return
     yield from _unread(pod, field, container, settings)
     yield from _listening(pod, field, container, part, settings)
-    yield from _writing(pod, field, container, settings)
+    yield from _keeping(pod, field, given, settings)
     if part.port is not None:
         yield from _ending(pod, container, part, settings)
     if arguments == ["worker", "sandbox"]:
@@ -169,7 +169,7 @@ def _unread(pod: Pod, field: str, container: Tree, settings: Any) -> Iterator[Pr
             yield pod.owner.problem(f"{field}.env.{number}", f"{each['name']} is no setting that this part reads")
 
 
-# ---- listening, writing, ending -----------------------------------------------------------------
+# ---- listening, keeping, ending -----------------------------------------------------------------
 def _listening(pod: Pod, field: str, container: Tree, part: Part, settings: Any) -> Iterator[Problem]:
     if part.port is None:
         return
@@ -192,14 +192,15 @@ def _listening(pod: Pod, field: str, container: Tree, part: Part, settings: Any)
             yield pod.owner.problem(f"{field}.{probe}.httpGet.port", f"it listens on {port}, not on {asked['port']}")
 
 
-def _writing(pod: Pod, field: str, container: Tree, settings: Any) -> Iterator[Problem]:
-    """Nothing but volumes can be written to; the data folder has to be in one."""
-    empty = {each["name"] for each in pod.spec.get("volumes") or [] if "emptyDir" in each}
-    mounts = [each["mountPath"] for each in container.get("volumeMounts") or [] if each["name"] in empty]
-    data = posixpath.normpath(str(settings.data))
-    if not any(data == mount or data.startswith(mount.rstrip("/") + "/") for mount in mounts):
+def _keeping(pod: Pod, field: str, given: Mapping[str, str], settings: Any) -> Iterator[Problem]:
+    """Nothing that a part keeps outlives its pod: it is given its keys, and no folder in which it could make some."""
+    if settings.signing_keys is None:
+        yield pod.owner.problem(f"{field}.env", "TOOLYARD_SIGNING_KEYS is not set: it has no place to keep a key")
+    if "TOOLYARD_DATA" in given:
         yield pod.owner.problem(
-            f"{field}.env", f"TOOLYARD_DATA is {data}, where it cannot write: {', '.join(mounts)} can be"
+            f"{field}.env",
+            "TOOLYARD_DATA is set: a part without keys would make some there, that nobody else knows and that go with "
+            "the pod, and not say what is missing",
         )
 
 

@@ -42,6 +42,7 @@ def local_keyring(folder: Path) -> Keyring:
         folder / "signing",
         Keyring.parse,
         what="signing key",
+        variable="TOOLYARD_SIGNING_KEYS",
         size=f"at least {MIN_KEY_BYTES} bytes",
         remedy="restore it from a copy, or remove it and a new key is made, with which messages that still wait do "
         "not verify",
@@ -54,12 +55,13 @@ def local_secret_keys(folder: Path) -> SecretKeys:
         folder / "secrets-key",
         SecretKeys.parse,
         what="key of secrets",
+        variable="TOOLYARD_SECRETS_KEY",
         size=f"{SEALING_KEY_BYTES} bytes",
         remedy="restore it from a copy; without it secrets that are kept cannot be opened, and must be set anew",
     )
 
 
-def _local(path: Path, parse: Callable[[str], T], *, what: str, size: str, remedy: str) -> T:
+def _local(path: Path, parse: Callable[[str], T], *, what: str, variable: str, size: str, remedy: str) -> T:
     try:
         return parse(keep(path, f"local:{secrets.token_hex(MIN_KEY_BYTES)}"))
     except UnicodeDecodeError:
@@ -67,5 +69,7 @@ def _local(path: Path, parse: Callable[[str], T], *, what: str, size: str, remed
     except ValueError:  # its words may quote what stands in the file
         problem = f"it is not of the form id:hex with a key of {size}"
     except OSError as error:
-        raise SettingsError(f"the file of the {what} {path} cannot be used: {error.strerror}") from None
+        raise SettingsError(
+            f"the file of the {what} {path} cannot be used: {error.strerror}; {variable} would be in its place"
+        ) from None
     raise SettingsError(f"the file of the {what} {path} is damaged: {problem}; {remedy}")

@@ -80,7 +80,7 @@ def test_a_spoilt_signing_key_is_refused_and_not_replaced(tmp_path: Path, spoilt
 
 def test_a_folder_where_the_signing_key_should_be_is_named(tmp_path: Path):
     (tmp_path / "signing").mkdir()
-    with pytest.raises(SettingsError, match="signing cannot be used: Is a directory"):
+    with pytest.raises(SettingsError, match="signing cannot be used: Is a directory; TOOLYARD_SIGNING_KEYS would"):
         local_keyring(tmp_path)
 
 
