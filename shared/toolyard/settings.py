@@ -43,12 +43,13 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_SANDBOX_MINIMUM": "the isolation below which sandboxed tools do not run: full, container or degraded "
     "(container)",
     "TOOLYARD_SANDBOX_MEMORY": "MiB that the memory limits of the sandboxed calls of one worker may add up to (1024)",
-    "TOOLYARD_RETENTION": "how long ended calls are kept, in seconds or as 30d, 12h (30d)",
+    "TOOLYARD_RETENTION": "how long ended calls are kept, in seconds or as 30d; at least 1d (30d)",
     "TOOLYARD_LOG_MAX_LAG": "how far the ledger may fall behind, in seconds or as 15m (15m)",
     "TOOLYARD_CONSUMER_TIMEOUT": "for gateways and workers: the broker's consumer_timeout, in seconds or as 30m, where "
     "it is another than RabbitMQ's (30m)",
-    "TOOLYARD_LONGEST_ATTEMPT": "for gateways, which refuse calls with a longer timeout, and workers, which drain for "
-    "as long: seconds, or as 5m; 30s to 25m (25m; workers drain for 30s)",
+    "TOOLYARD_LONGEST_ATTEMPT": "for gateways, which refuse calls with a longer timeout, schedulers, which do not fire "
+    "schedules with one, and workers, which drain for as long: seconds, or as 5m; 30s to 25m (25m; workers drain for "
+    "30s)",
     "TOOLYARD_DRAIN": "for workers: how long calls that run may go on when the worker is asked to stop, in seconds or "
     "as 5m (30s, or TOOLYARD_LONGEST_ATTEMPT)",
     "TOOLYARD_GRACE": "after how long whoever supervises the process kills it, in seconds or as 5m: compared with the "

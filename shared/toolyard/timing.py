@@ -36,12 +36,7 @@ def drain_of(drain: float | None, longest_attempt: float | None) -> float:
 def of_attempts(longest_attempt: float | None, consumer_timeout: float | None) -> list[str]:
     """What contradicts itself in how long attempts may take; for gateways, which let them in, and for workers."""
     longest = LONGEST_ATTEMPT if longest_attempt is None else longest_attempt
-    problems = []
-    if not USUAL_ATTEMPT <= longest <= LONGEST_ATTEMPT:
-        problems.append(
-            f"TOOLYARD_LONGEST_ATTEMPT is {longest:g} s: it is from {USUAL_ATTEMPT:g} s, which tools have that say "
-            f"nothing, to {LONGEST_ATTEMPT:g} s"
-        )
+    problems = of_longest(longest_attempt)
     patience = CONSUMER_TIMEOUT if consumer_timeout is None else consumer_timeout
     if patience < longest + UNSETTLED_BESIDE:
         said = "" if longest_attempt is not None else ", which is what it is where it is not set"
@@ -51,6 +46,17 @@ def of_attempts(longest_attempt: float | None, consumer_timeout: float | None) -
             f"would do" + _shorter(patience - UNSETTLED_BESIDE)
         )
     return problems
+
+
+def of_longest(longest_attempt: float | None) -> list[str]:
+    """What is wrong with the longest attempt alone."""
+    if longest_attempt is None or USUAL_ATTEMPT <= longest_attempt <= LONGEST_ATTEMPT:
+        return []
+    problem = (
+        f"TOOLYARD_LONGEST_ATTEMPT is {longest_attempt:g} s: it is from {USUAL_ATTEMPT:g} s, which tools have that say "
+        f"nothing, to {LONGEST_ATTEMPT:g} s"
+    )
+    return [problem]
 
 
 def of_drain(longest_attempt: float | None, drain: float | None, grace: float | None) -> list[str]:

@@ -20,6 +20,7 @@ from toolyard.telemetry import catalogue
 from toolyard.telemetry.health import Verdict
 from toolyard.telemetry.logs import logger
 from toolyard.telemetry.metrics import Board
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
 from toolyard_scheduler import metrics
@@ -72,6 +73,7 @@ class Options:
         lag_bound: seconds by which the ledger may be behind and the process still ready.
         pace: seconds between two batches of the ledger.
         retention: seconds that ended calls are kept.
+        longest_attempt: seconds that one attempt of a schedule's call may take.
         look: seconds between two looks at what waits, for `/metrics`.
         feed: how much of what followers are told is kept and told at a time.
         followed: the same of what is published for followers at the broker.
@@ -85,6 +87,7 @@ class Options:
     lag_bound: float = 30.0
     pace: float = 0.03
     retention: float = KEPT
+    longest_attempt: float = LONGEST_ATTEMPT
     look: float = INTERVAL
     feed: Bounds = field(default_factory=Bounds)
     followed: Most = field(default_factory=Most)
@@ -333,7 +336,7 @@ class Scheduler:
         seam, authorizations = (self._transport, self._envelope), self._shelf.authorizations
         return [
             *([ConsentsWatch(*seam, authorizations, self._consents, crossing, clock)] if self._consents else []),
-            Recurring(self._transport, self._envelope, self._shelf, crossing, clock, clock_check),
+            Recurring(*seam, self._shelf, crossing, clock, clock_check, longest_attempt=self._options.longest_attempt),
             Retention(self._shelf.retention, crossing, clock, kept=self._options.retention),
             Quarantine(self._transport, self._shelf.dead_letters, crossing, clock, self._put_away),
             Loads(self._transport, self._shelf.open_calls, crossing, clock, self._seen, interval=self._options.look),

@@ -19,7 +19,7 @@ from toolyard.contracts.schedules import Failure, ScheduleSpec
 from toolyard.contracts.tools import ToolSpec, fallback_pool, is_rerunnable, pinned
 from toolyard.store.schedules import ScheduleRow
 from toolyard.telemetry import tracing
-from toolyard.timing import USUAL_ATTEMPT
+from toolyard.timing import LONGEST_ATTEMPT, USUAL_ATTEMPT
 
 #: Seconds where neither schedule nor tool say any; as gateways have them.
 DEFAULT_TIMEOUT: Final = USUAL_ATTEMPT
@@ -48,8 +48,10 @@ def call_id(row: ScheduleRow, slot: float) -> str:
     return ids.derived_id("schedule", row.org, row.schedule_id, f"{slot:.3f}")
 
 
-def fire(row: ScheduleRow, slot: float, tool: Tool, now: float) -> CallMessage | Failure:
-    """The message of this slot's call; a failure where the tool cannot be called."""
+def fire(
+    row: ScheduleRow, slot: float, tool: Tool, now: float, longest_attempt: float = LONGEST_ATTEMPT
+) -> CallMessage | Failure:
+    """The message of this slot's call; a failure where the tool cannot be called, or may take too long."""
     current, wanted, spec = tool.current, tool.wanted, row.spec
     if current is None:
         return Failure(slot=slot, code="tool_not_found", message=f"There is no tool {spec.tool!r}.")
@@ -59,6 +61,10 @@ def fire(row: ScheduleRow, slot: float, tool: Tool, now: float) -> CallMessage |
         return Failure(slot=slot, code="version_gone", message=f"There is no version {spec.version} of {spec.tool!r}.")
     if wanted.version != spec.checked and not _fits(wanted, spec.arguments):
         text = f"The arguments do not fit version {wanted.version} of {spec.tool!r}; save the schedule anew."
+        return Failure(slot=slot, code="validation_failed", message=text)
+    if (timeout := _timeout(spec, wanted)) > longest_attempt:
+        text = f"The timeout, of the schedule or of {spec.tool!r}, is {timeout:g} s; here an attempt takes at most "
+        text += f"{longest_attempt:g} s (TOOLYARD_LONGEST_ATTEMPT)."
         return Failure(slot=slot, code="validation_failed", message=text)
     return _message(row, slot, wanted, now)
 
@@ -76,6 +82,11 @@ def _validator(parameters: bytes) -> jsonschema_rs.Draft202012Validator:
     )
 
 
+def _timeout(spec: ScheduleSpec, tool: ToolSpec) -> float:
+    """Seconds for one attempt."""
+    return spec.timeout or tool.timeout or DEFAULT_TIMEOUT
+
+
 def _message(row: ScheduleRow, slot: float, tool: ToolSpec, now: float) -> CallMessage:
     spec = row.spec
     budget = spec.deadline or tool.deadline or DEFAULT_DEADLINE
@@ -91,7 +102,7 @@ def _message(row: ScheduleRow, slot: float, tool: ToolSpec, now: float) -> CallM
         body_hash=_body_hash(spec),
         accepted_at=now,
         deadline=now + budget,
-        timeout=spec.timeout or tool.timeout or DEFAULT_TIMEOUT,
+        timeout=_timeout(spec, tool),
         queue_timeout=spec.queue_timeout or tool.queue_timeout,
         rerunnable=is_rerunnable(tool),
         retry=tool.retry if tool.retry.max_attempts > 1 else None,

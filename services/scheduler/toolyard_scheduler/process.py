@@ -18,6 +18,7 @@ from toolyard.telemetry import logs, machine
 from toolyard.telemetry.export import exporting
 from toolyard.telemetry.health import HealthServer, Verdict
 from toolyard.telemetry.metrics import Board
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport import topology
 from toolyard.transport.alarm import Alarm
 from toolyard.transport.base import Transport
@@ -116,7 +117,7 @@ class _Process:
         secrets = providers(Locked(store.secrets) if vault is None else vault, settings.secrets_aws_prefix)
         keys = Secrets([EnvironmentSecrets(), secrets])
         consents = Consents(keys, beside, arcade_url=settings.arcade_url, nango_url=settings.nango_url)
-        options = Options(retention=settings.retention)
+        options = Options(retention=settings.retention, longest_attempt=settings.longest_attempt or LONGEST_ATTEMPT)
         parts, board = (transport, envelope, store, crossing), self.board
         sender = Sender(settings.egress_allow, SYSTEM)
         Alarm(transport, envelope, sender=name, board=board)

@@ -58,6 +58,7 @@ class SchedulerSettings:
     feed_streams: tuple[str, ...] = setting("TOOLYARD_FEED_STREAMS", orgs, ())
     feed_kept: float = setting("TOOLYARD_FEED_KEPT", seconds, FEED_KEPT)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
+    longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", seconds, None)
     grace: float | None = setting("TOOLYARD_GRACE", seconds, None)
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info")
@@ -82,6 +83,7 @@ def read_settings(env: Mapping[str, str] | None = None) -> SchedulerSettings:
             "TOOLYARD_FEED_STREAMS names orgs, and TOOLYARD_FEED is off: nothing would come into their streams"
         )
     problems += unfit_for_core(settings.signing_keys)
+    problems += timing.of_longest(settings.longest_attempt)
     problems += timing.of_retention(settings.retention)
     problems += timing.of_grace(settings.grace, 0, "the end of a scheduler")
     if problems:

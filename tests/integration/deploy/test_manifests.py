@@ -99,7 +99,12 @@ def variable(name, value):
         (GATEWAY, f"{CONTAINER}.env", variable("TOOLYARD_CONCURRENCY", "8"), "is no setting that this part reads"),
         (GATEWAY, f"{CONTAINER}.env", variable("TOOLYARD_TOPOLOGY", "declare"), "in production the topology is"),
         (GATEWAY, f"{CONTAINER}.env", variable("TOOLYARD_HOST", "127.0.0.1"), "nobody outside of the pod reaches it"),
-        (GATEWAY, f"{CONTAINER}.env", variable("TOOLYARD_DATA", "/tmp/toolyard"), "a part without keys would make some"),
+        (
+            GATEWAY,
+            f"{CONTAINER}.env",
+            variable("TOOLYARD_DATA", "/tmp/toolyard"),
+            "a part without keys would make some",
+        ),
         (
             GATEWAY,
             f"{CONTAINER}.env",

@@ -49,9 +49,9 @@ class House:
         self.clock = HandClock()
         store.tools.create("default", a_spec(timeout=7.0, retry=RetryPolicy(max_attempts=3)))
 
-    def duty(self) -> Recurring:
+    def duty(self, **options: float) -> Recurring:
         check = MovedByHand(self.clock, doubted=False)
-        return Recurring(self.transport, ENVELOPE, self.store, self.crossing, self.clock, check)
+        return Recurring(self.transport, ENVELOPE, self.store, self.crossing, self.clock, check, **options)
 
     def schedule(self, name: str = "hourly", at: float = NOW, **fields: Any) -> ScheduleRow:
         """A schedule whose first slot is ``at``."""
@@ -204,6 +204,20 @@ async def test_a_scheduler_that_dies_after_it_published_makes_no_other_call_the_
     assert first.call.call_id == again.call.call_id
     assert first.call.body_hash == again.call.body_hash
     assert house.row().next_at == NOW + HOUR
+
+
+async def test_a_schedule_whose_attempt_may_take_longer_than_workers_drain_fails_and_says_so(house: House):
+    made = house.schedule(timeout=301.0)
+    spec = house.store.tools.get("default", "lookup")
+    assert isinstance(firing.fire(made, NOW, firing.Tool(spec, spec), NOW, 301.0), CallMessage)
+    await house.duty(longest_attempt=300.0).sweep()
+    assert house.fired() == []
+    failure = house.row().failure
+    assert failure is not None
+    assert (failure.code, "301 s; here an attempt takes at most 300 s" in failure.message) == (
+        "validation_failed",
+        True,
+    )
 
 
 async def test_a_slot_that_was_fired_twice_is_one_call_in_the_ledger(store: Store):

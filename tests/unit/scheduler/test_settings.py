@@ -36,3 +36,8 @@ def test_times_that_contradict_each_other_stop_the_start(
 ):
     with pytest.raises(SettingsError, match=f"{name} .* contradicts .*{other}"):
         read(monkeypatch, **{name: value})
+
+
+def test_a_longest_attempt_that_no_other_part_would_take_stops_the_start(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(SettingsError, match="TOOLYARD_LONGEST_ATTEMPT is 29 s: it is from 30 s"):
+        read(monkeypatch, TOOLYARD_LONGEST_ATTEMPT="29")

@@ -18,6 +18,7 @@ from toolyard.store.crossing import Crossing
 from toolyard.store.schedules import Move, ScheduleRow
 from toolyard.telemetry import spans, tracing
 from toolyard.telemetry.logs import logger
+from toolyard.timing import LONGEST_ATTEMPT
 from toolyard.transport import topology
 from toolyard.transport.base import Transport
 from toolyard.transport.envelope import Envelope
@@ -54,6 +55,7 @@ class Recurring:
         clock_check: ClockCheck,
         *,
         interval: float = INTERVAL,
+        longest_attempt: float = LONGEST_ATTEMPT,
     ) -> None:
         self._transport = transport
         self._envelope = envelope
@@ -62,6 +64,7 @@ class Recurring:
         self._clock = clock
         self._clock_check = clock_check
         self._interval = interval
+        self._longest_attempt = longest_attempt
         self._resting: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -123,7 +126,7 @@ class Recurring:
         )
         if slots and self._overlaps(row, running, now):
             return Move(row, next_at, failure=row.failure, left_out=len(slots))
-        made = [fire(row, slot, tools[_tool_of(row)], now) for slot in slots]
+        made = [fire(row, slot, tools[_tool_of(row)], now, self._longest_attempt) for slot in slots]
         if not await self._published(row, (each for each in made if isinstance(each, CallMessage))):
             return None
         failure = next((each for each in made if isinstance(each, Failure)), None)
