@@ -23,8 +23,8 @@ def here() -> str:
 
 def main() -> int:
     """Ask `/readyz`, and print its answer: an engine keeps it beside the health of the container. The exit code."""
-    address = urlsplit(here())
     try:
+        address = urlsplit(here())
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_PATIENCE)
         connection.request("GET", "/readyz")
         answer = connection.getresponse()

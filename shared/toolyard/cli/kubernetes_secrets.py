@@ -4,6 +4,7 @@ One for each part with what it signs in with, named as deploy/k8s asks for them,
 the topology operator takes them. Fresh at each call, and kept nowhere.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,6 +17,7 @@ _PREFIX: Final = "toolyard-"
 #: Who looks at the length of queues, beside the parts.
 _KEDA: Final = "keda"
 _BYTES: Final = 32
+_BROKER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/[^\s/?#@]+")
 
 
 def objects(name: str, namespace: str, broker: str, database: str) -> Iterator[dict[str, Any]]:
@@ -37,6 +39,12 @@ def objects(name: str, namespace: str, broker: str, database: str) -> Iterator[d
         yield _secret(f"{_PREFIX}{part}", namespace, {"TOOLYARD_TRANSPORT_URL": url, **own})
     for part, password in passwords.items():
         yield _secret(f"{_PREFIX}{part}-broker", namespace, {"username": _PREFIX + part, "password": password})
+
+
+def check_broker(broker: str) -> None:
+    """Raises ValueError where this is not the place of a vhost: secrets that are made once should lead somewhere."""
+    if not _BROKER.fullmatch(broker):
+        raise ValueError(f"{broker!r} is not of the form HOST:PORT/VHOST, as in mq.example.com:5672/toolyard")
 
 
 def _parts() -> list[str]:

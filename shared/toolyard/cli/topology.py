@@ -169,10 +169,13 @@ def secrets_of_kubernetes(
     """
     try:
         database = settings.database_url(os.environ.get("TOOLYARD_DATABASE_URL", ""))
+        if database.startswith("sqlite:"):
+            raise ValueError("SQLite is for one machine: pods need postgresql://")
+        kubernetes_secrets.check_broker(broker)
         every = list(kubernetes_secrets.objects(name, namespace, broker, database))
         Keyring.parse(every[0]["stringData"]["TOOLYARD_SIGNING_KEYS"])
     except ValueError as error:
-        raise typer.BadParameter(f"{error}", param_hint="TOOLYARD_DATABASE_URL or --name") from None
+        raise typer.BadParameter(f"{error}", param_hint="TOOLYARD_DATABASE_URL, --broker or --name") from None
     if out.as_json:
         out.document(every)
     else:

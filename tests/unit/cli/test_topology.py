@@ -211,3 +211,16 @@ def test_secrets_of_kubernetes_need_to_know_the_database(run: Run, monkeypatch: 
     monkeypatch.delenv("TOOLYARD_DATABASE_URL", raising=False)
     refused = run("topology", "kubernetes-secrets", "--name", "2026-11")
     assert (refused.code, "TOOLYARD_DATABASE_URL" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("broker", ["nonsense", "mq", "mq:5672", "mq:5672/", "user:word@mq:5672/v", "mq:5672/a b"])
+def test_secrets_that_would_lead_to_no_broker_are_not_made(run: Run, monkeypatch: pytest.MonkeyPatch, broker: str):
+    monkeypatch.setenv("TOOLYARD_DATABASE_URL", DATABASE)
+    refused = run("topology", "kubernetes-secrets", "--name", "2026-11", "--broker", broker)
+    assert (refused.code, refused.out, "HOST:PORT/VHOST" in refused.err) == (2, "", True)
+
+
+def test_secrets_with_a_database_that_pods_do_not_share_are_not_made(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TOOLYARD_DATABASE_URL", "sqlite:///local.db")
+    refused = run("topology", "kubernetes-secrets", "--name", "2026-11")
+    assert (refused.code, refused.out, "SQLite is for one machine" in refused.err) == (2, "", True)

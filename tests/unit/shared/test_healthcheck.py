@@ -47,3 +47,11 @@ def test_it_asks_where_the_process_listens(host: str, url: str, monkeypatch: pyt
     monkeypatch.setenv("TOOLYARD_HOST", host)
     monkeypatch.delenv("TOOLYARD_PORT", raising=False)
     assert healthcheck.here() == url
+
+
+def test_an_address_that_is_none_fails_it_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TOOLYARD_HOST", "[::")
+    assert healthcheck.main() == 1
+    assert "nothing answers at" in capsys.readouterr().err
