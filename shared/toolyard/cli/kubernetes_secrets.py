@@ -41,8 +41,14 @@ def objects(name: str, namespace: str, broker: str, database: str) -> Iterator[d
         yield _secret(f"{_PREFIX}{part}-broker", namespace, {"username": _PREFIX + part, "password": password})
 
 
-def check_broker(broker: str) -> None:
-    """Raises ValueError where this is not the place of a vhost: secrets that are made once should lead somewhere."""
+def check(broker: str, database: str) -> None:
+    """Refuse what leads nowhere, since these secrets are made once.
+
+    Raises:
+        ValueError: it is not the place of a vhost, or a database that pods do not share.
+    """
+    if database.startswith("sqlite:"):
+        raise ValueError("SQLite is for one machine: pods need postgresql://")
     if not _BROKER.fullmatch(broker):
         raise ValueError(f"{broker!r} is not of the form HOST:PORT/VHOST, as in mq.example.com:5672/toolyard")
 

@@ -169,9 +169,7 @@ def secrets_of_kubernetes(
     """
     try:
         database = settings.database_url(os.environ.get("TOOLYARD_DATABASE_URL", ""))
-        if database.startswith("sqlite:"):
-            raise ValueError("SQLite is for one machine: pods need postgresql://")
-        kubernetes_secrets.check_broker(broker)
+        kubernetes_secrets.check(broker, database)
         every = list(kubernetes_secrets.objects(name, namespace, broker, database))
         Keyring.parse(every[0]["stringData"]["TOOLYARD_SIGNING_KEYS"])
     except ValueError as error:
