@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from tests.support import images
 
 from toolyard.contracts.tools import POOLS
 
@@ -18,6 +19,13 @@ FILES: Final[dict[Path, str]] = runpy.run_path(str(K8S / "generate.py"))["files"
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_what_is_written_of_the_program_is_what_the_program_says(path: Path):
     assert path.read_text() == FILES[path], "run deploy/k8s/generate.py"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_an_overlay_asks_for_the_images_that_are_made_of_this_source(overlay: Path):
+    asked = yaml.safe_load((overlay / "kustomization.yaml").read_text())["images"]
+    assert {each["name"] for each in asked} == {f"toolyard-{one}" for one in images.SERVICES}
+    assert {each["newTag"] for each in asked} == {images.project()["project"]["version"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
