@@ -57,6 +57,10 @@ class Wanted:
         else:
             self._taken.discard(key)
 
+    def is_taken(self, key: str) -> bool:
+        """Whether a queue took a message under this key when it was last asked."""
+        return key in self._taken
+
     def wanted(self, later: Sequence[Keyed]) -> Sequence[Keyed]:
         """Those that some queue takes, once all that was to be published at once was answered."""
         return [one for one in later if one.key in self._taken] if self._taken else []

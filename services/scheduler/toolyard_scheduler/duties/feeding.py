@@ -239,7 +239,7 @@ class Feeding:
         self._counts["feed_unwanted"] += len(others) - len(wanted)
 
     async def _publish_all(self, events: Sequence[Keyed]) -> None:
-        """Publish these, in order; the first of each key asks whether somebody wants it."""
+        """Publish these, in order; the first of each key asks who wants it, and so do all whose key none took."""
         together: list[tuple[Message, str]] = []
         asked: set[str] = set()
         size = 0
@@ -247,7 +247,8 @@ class Feeding:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             message = message_of(feed.tell(happened))
-            together.append((message if key in asked else replace(message, mandatory=True), key))
+            known = key in asked and self._wanted.is_taken(key)
+            together.append((message if known else replace(message, mandatory=True), key))
             asked.add(key)
             size += len(message.body)
             if len(together) >= self._most.messages or size >= self._most.message_bytes:
