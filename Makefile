@@ -88,7 +88,7 @@ prove: $(STAMP) $(TOOLS)/.installed ## Break and kill the system in dozens of wa
 test-live: $(STAMP) ## Run tests against Arcade, AWS Lambda and Nango themselves: those whose credentials are in the environment
 	@$(BIN)/python -m pytest -rs tests/live
 
-load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, every attack as a call, calls while all signing keys are changed, calls to a pool that grows and shrinks as KEDA would have it, and calls while versions are rolled out and back, about ten minutes
+load: $(STAMP) ## Make ten thousand calls, a thousand sandboxed ones of which some are hostile, every attack as a call, calls while all signing keys are changed, calls to a pool that grows and shrinks as KEDA would have it, and calls while versions are rolled out and back, and follow the pages of operators word by word, about ten minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/load
 
 ledger: $(STAMP) ## Make the ledger of ten thousand calls anew of the log, and compare, about ten minutes

@@ -19,7 +19,7 @@ from tests.support.processes import Process, free_port
 from tests.support.rabbit import RabbitNode
 from tests.support.services import installed
 
-pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("uncounted"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PAGES = pages.ROOT / "docs" / "operations"
 #: In this order: the first makes what the others work with.
