@@ -166,6 +166,8 @@ def _compile_path(path: str, secrets: Collection[str]) -> tuple[str | Text, ...]
     pieces: list[str | Text] = []
     for segment in path.split("/")[1:]:
         compiled = compile_template(segment, secrets=secrets, where="url")
+        if _DOTS.search(unquote(segment)):
+            raise ValueError("url: a path is sent as it stands, so no step to this or the parent folder (. or ..) may")
         pieces += ["/", compiled if isinstance(compiled, Text) else str(compiled.value)]  # type: ignore[union-attr]
     if not any(isinstance(piece, Text) for piece in pieces):
         return ("".join(str(piece) for piece in pieces) or "/",)

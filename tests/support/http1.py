@@ -64,7 +64,9 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
 
 async def send(writer: asyncio.StreamWriter, answer: Answer, *, head_only: bool = False) -> None:
     """Send an answer: with its length where that is known, else in chunks."""
-    headers = {"Content-Type": "application/octet-stream", **answer.headers}
+    headers = dict(answer.headers)
+    if "content-type" not in map(str.lower, headers):
+        headers["Content-Type"] = "application/octet-stream"
     chunked = answer.pieces is not None and "Content-Length" not in headers
     if chunked:
         headers["Transfer-Encoding"] = "chunked"

@@ -90,6 +90,12 @@ async def test_values_arrive_as_they_were(run):
     assert echoed["query"] == {"q": value, "r": value}
 
 
+@pytest.mark.parametrize("url", ["/echo/a%7Eb'(c)%2Fd/%c3%a9?x=%27%2B+1;y[]=2", "/echo//a;b=1,c", "/echo?a=%3D&b=/?"])
+async def test_a_url_is_sent_as_it_was_written(run, upstream, url):
+    await run(url)
+    assert upstream.requests[0].target == url  # some upstreams are given a signature of exactly this
+
+
 async def test_a_path_value_stays_one_segment(run, upstream):
     await run("/echo/${arguments.v}", arguments={"v": "a/b?c#d%2Fe"})
     assert upstream.requests[0].path == "/echo/a/b?c#d%2Fe"  # the server decodes what came as one segment

@@ -1,14 +1,14 @@
 """How a request reaches its upstream: pooled connections that are opened to checked addresses only.
 
-The httpx API over one aiohttp session. Called by the kinds that send requests; it knows requests and addresses, nothing
-of tools. Every connection is opened to an address that the egress policy let through, and a request gets only a
-connection to the very host that was checked.
+One aiohttp session. Called by the kinds that send requests; it knows requests and addresses, nothing of tools. Every
+connection is opened to an address that the egress policy let through, and a request gets only a connection to the very
+host that was checked.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from toolyard.errors import ToolyardError
 from toolyard.security.egress import AllowList, EgressDenied, HostNotResolved, Reason, Target, check_answers, check_url
@@ -51,17 +51,56 @@ class Cut(ToolyardError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """The request that the current task is about to send.
+    """A request, as the task that sends it sees it through.
 
     Attributes:
         target: what was checked; a connection to anything else is refused.
+        headers: all but ``Host`` and those about the body's length.
         connected: called as soon as there is a connection, before anything is sent.
         rerunnable: whether the request may be sent a second time where a kept connection turns out to be closed.
     """
 
+    method: str
     target: Target
+    headers: Mapping[str, str]
+    content: bytes | None
     connected: Callable[[], None]
     rerunnable: bool
+
+
+class Response:
+    """An answer whose body is still to be read.
+
+    Attributes:
+        status: its code.
+        fields: names in lower case and values as they came, in order; every byte is a letter (Latin-1).
+        headers: the value of each name; those of a name that came twice are joined by a comma (RFC 9110, 5.3).
+    """
+
+    def __init__(self, inner: aiohttp.ClientResponse) -> None:
+        self._inner = inner
+        self.status = inner.status
+        self.fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in inner.raw_headers]
+        self.headers: dict[str, str] = {}
+        for name, value in self.fields:
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, and as it was sent: nothing is decompressed.
+
+        Raises:
+            Cut: the connection broke.
+        """
+        try:
+            async for piece in self._inner.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise Cut("the connection broke while the answer came") from error
+
+    async def close(self) -> None:
+        """Keep the connection for others if the body was read to its end, and end it if not."""
+        self._inner.release()
+        await self._inner.wait_for_close()
 
 
 _errand: ContextVar[Errand] = ContextVar("errand")
@@ -78,25 +117,22 @@ class Connections:
     def __init__(self, allow: AllowList, resolve: Resolve | None = None) -> None:
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
         self._resolver = resolver = _CheckingResolver(allow, resolve or self._system_resolve)
-        verify = trusted()
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 limit=0,
                 resolver=resolver,
                 ttl_dns_cache=_ANSWERS_KEPT,
                 keepalive_timeout=_KEEP_ALIVE,
-                ssl=verify,
+                ssl=trusted(),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             middlewares=(_send_once,),
         )
-        # Without an httpx client around it: that would keep cookies, follow redirects and double the cost of a call.
-        self._transport = AiohttpTransport(client=self._session, verify=verify, trust_env=False)
 
-    async def send(self, request: httpx.Request, errand: Errand) -> httpx.Response:
+    async def send(self, errand: Errand) -> Response:
         """Send a request; the body of the answer is still to be read, and the answer to be closed.
 
         Raises:
@@ -104,23 +140,27 @@ class Connections:
             NotConnected: nothing was sent.
             Cut: the connection broke after that.
         """
-        span = spans.request(request.method, errand.target.host, errand.target.port, request.headers.get("traceparent"))
+        headers = errand.headers
+        span = spans.request(errand.method, errand.target.host, errand.target.port, headers.get("traceparent"))
         if span is None:
-            return await self._send(request, errand)
-        request.headers["traceparent"] = span.traceparent
+            return await self._send(errand, headers)
         try:
-            response = await self._send(request, errand)
+            response = await self._send(errand, {**headers, "traceparent": span.traceparent})
         except BaseException as error:
             span.end(tracing.code_of(error))
             raise
-        spans.answered(span, response.status_code)
+        spans.answered(span, response.status)
         return response
 
-    async def _send(self, request: httpx.Request, errand: Errand) -> httpx.Response:
-        token = _errand.set(errand)
+    async def _send(self, errand: Errand, headers: Mapping[str, str]) -> Response:
+        token, url = _errand.set(errand), URL(errand.target.url, encoded=True)
         try:
-            return await self._transport.handle_async_request(request)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            return Response(
+                await self._session.request(
+                    errand.method, url, headers=headers, data=errand.content or None, allow_redirects=False
+                )
+            )
+        except (aiohttp.ClientError, OSError) as error:
             raise Cut("the connection broke before an answer came") from error
         finally:
             _errand.reset(token)
@@ -141,7 +181,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        await self._session.close()
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
     async def _system_resolve(self, host: str, port: int) -> Sequence[str]:

@@ -7,11 +7,8 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-import aiohttp
-import httpx
-
 from toolyard.errors import ToolyardError
-from toolyard_executors.outbound.connection import Cut
+from toolyard_executors.outbound.connection import Cut, Response
 
 #: Bytes of a decoded answer.
 MAX_ANSWER: Final = 1024 * 1024
@@ -39,7 +36,7 @@ class NotDecodable(ToolyardError):  # noqa: N818
     code = "output_invalid"
 
 
-async def read_body(response: httpx.Response, limit: int = MAX_ANSWER) -> bytes:
+async def read_body(response: Response, limit: int = MAX_ANSWER) -> bytes:
     """The decoded bytes of an answer.
 
     Raises:
@@ -48,17 +45,14 @@ async def read_body(response: httpx.Response, limit: int = MAX_ANSWER) -> bytes:
         Cut: the connection broke.
     """
     body = bytearray()
-    try:
-        async for piece in _decoded(response, limit):
-            body += piece
-            if len(body) > limit:
-                raise AnswerTooLarge(limit)
-    except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-        raise Cut("the connection broke while the answer came") from error
+    async for piece in _decoded(response, limit):
+        body += piece
+        if len(body) > limit:
+            raise AnswerTooLarge(limit)
     return bytes(body)
 
 
-async def read_beginning(response: httpx.Response, limit: int) -> bytes:
+async def read_beginning(response: Response, limit: int) -> bytes:
     """The first decoded bytes of an answer, as far as they can be had: for the text of an error."""
     body = bytearray()
     try:
@@ -66,26 +60,19 @@ async def read_beginning(response: httpx.Response, limit: int) -> bytes:
             body += piece
             if len(body) > limit:
                 break
-    except (httpx.HTTPError, aiohttp.ClientError, OSError, ToolyardError):
+    except ToolyardError:
         return bytes(body[:limit])  # the status is known; its text is a courtesy
     return bytes(body[:limit])
 
 
-def _decoded(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
-    raw = _pieces(response)
+def _decoded(response: Response, limit: int) -> AsyncIterator[bytes]:
+    raw = response.pieces()
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in {"", "identity"}:
         return raw
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise NotDecodable(f"the content encoding {encoding[:40]!r} was not asked for; gzip was")
     return _inflated(raw, limit)
-
-
-def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The bytes as they come; httpx's own iterators cost more than reading does."""
-    if not isinstance(response.stream, httpx.AsyncByteStream):
-        raise TypeError("an answer of the session is read asynchronously")
-    return aiter(response.stream)
 
 
 async def _inflated(raw: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

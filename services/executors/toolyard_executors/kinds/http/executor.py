@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import httpx
-
 from toolyard import __version__
 from toolyard.clock import SYSTEM, Clock
 from toolyard.consent.nango import DEFAULT_URL, NangoFailed
@@ -25,7 +23,7 @@ from toolyard_executors.executor import Finished, Standing, failed, needs_consen
 from toolyard_executors.kinds.http.nango import Access, NangoAccess, NeedsConsent
 from toolyard_executors.kinds.http.nango_requests import proxied, signed_in
 from toolyard_executors.outbound.answers import Answer, understand
-from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected, Resolve
+from toolyard_executors.outbound.connection import Connections, Cut, Errand, NotConnected, Resolve, Response
 from toolyard_executors.outbound.denials import Denials
 from toolyard_executors.outbound.reading import AnswerTooLarge, NotDecodable, read_beginning, read_body
 from toolyard_executors.outbound.waiting import seconds_of
@@ -41,7 +39,6 @@ _ERROR_IN_MESSAGE: Final = 300
 #: URLs whose judgement is remembered, because most tools always go to the same few; characters of the longest.
 _URLS_KEPT: Final = 1024
 _LONGEST_KEPT: Final = 512
-_TIMEOUT: Final = httpx.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()
 _DEFAULT_HEADERS: Final = {
     "Accept": "application/json, text/*;q=0.9, */*;q=0.5",
     "User-Agent": f"toolyard/{__version__}",
@@ -52,7 +49,7 @@ _DEFAULT_HEADERS: Final = {
 class _Sending:
     """A request and the way that it takes; ``access``: how it signs in, where Nango does that."""
 
-    request: httpx.Request
+    request: Request
     target: Target
     connections: Connections
     access: Access | None = None
@@ -150,36 +147,42 @@ class HttpExecutor:
         binding = attempt.tool.binding
         hosts = binding.allowed_hosts if isinstance(binding, HttpBinding) else ()
         judge = self._judged if len(filled.url) <= _LONGEST_KEPT else self._judge
-        target, url = judge(filled.url, hosts)
+        target = judge(filled.url, hosts)
         filled = Request(filled.method, filled.url, _headers(filled, call.call_id, call.traceparent), filled.content)
         if template.authentication.type != "nango":
-            return _Sending(_built(filled, url), target, self._connections)
+            return _Sending(filled, target, self._connections)
         access = await self._nango.access(attempt, values)
         if access.credentials is not None:
-            return _Sending(_built(signed_in(filled, access), url), target, self._connections, access)
+            return _Sending(signed_in(filled, access), target, self._connections, access)
         await self._connections.check(target)  # the proxy connects for us, and to nothing that we would not
         through = proxied(filled, access, self._nango.base_url, template.origin)
         door, connections = self._nango.proxy(through.url)
-        return _Sending(_built(through, httpx.URL(door.url)), door, connections, access)
+        return _Sending(through, door, connections, access)
 
-    def _judge(self, url: str, hosts: tuple[str, ...]) -> tuple[Target, httpx.URL]:
+    def _judge(self, url: str, hosts: tuple[str, ...]) -> Target:
         """Where a URL leads; raises EgressDenied where that is not open. The same answer for the same URL, always."""
-        target = check_url(url, allow=self._allow, allowed_hosts=hosts or None, https_only=self._https_only)
-        return target, httpx.URL(target.url)
+        return check_url(url, allow=self._allow, allowed_hosts=hosts or None, https_only=self._https_only)
 
     async def _exchange(self, attempt: Attempt, sending: _Sending) -> Finished:
-        errand = Errand(sending.target, attempt.reached_out, attempt.call.rerunnable)
-        response = await sending.connections.send(sending.request, errand)
-        response.headers.encoding = "latin-1"
+        request = sending.request
+        errand = Errand(
+            method=request.method,
+            target=sending.target,
+            headers=request.headers,
+            content=request.content,
+            connected=attempt.reached_out,
+            rerunnable=attempt.call.rerunnable,
+        )
+        response = await sending.connections.send(errand)
         try:
-            if response.is_success:
+            if 200 <= response.status < 300:
                 return await _success(attempt, response)
             return await self._failure(attempt, response, sending.access)
         finally:
-            await response.aclose()
+            await response.close()
 
-    async def _failure(self, attempt: Attempt, response: httpx.Response, access: Access | None) -> Finished:
-        status = response.status_code
+    async def _failure(self, attempt: Attempt, response: Response, access: Access | None) -> Finished:
+        status = response.status
         body = await read_beginning(response, _ERROR_READ)
         answer = understand(body, response.headers.get("content-type", ""))
         again = access is not None and await self._nango.refused(attempt, access, status, answer.value)
@@ -199,14 +202,6 @@ class HttpExecutor:
         )
 
 
-def _built(filled: Request, url: httpx.URL) -> httpx.Request:
-    headers = [(name.encode(), value.encode()) for name, value in filled.headers.items()]
-    extensions = {"timeout": _TIMEOUT}
-    request = httpx.Request(filled.method, url, headers=headers, content=filled.content, extensions=extensions)
-    request.headers.encoding = "ascii"  # or it is guessed anew at each look
-    return request
-
-
 def _note_password(attempt: Attempt, method: Authentication) -> None:
     """The secret of ``basic`` is ``user:password``, of which an upstream may tell the latter alone."""
     if method.type == "basic" and method.secret is not None:
@@ -224,7 +219,7 @@ def _headers(filled: Request, call_id: str, traceparent: str | None) -> dict[str
     }
 
 
-async def _success(attempt: Attempt, response: httpx.Response) -> Finished:
+async def _success(attempt: Attempt, response: Response) -> Finished:
     try:
         body = await read_body(response)
     except (AnswerTooLarge, NotDecodable) as error:

@@ -8,8 +8,6 @@ import asyncio
 import base64
 from typing import Final
 
-import httpx
-
 from toolyard import __version__
 from toolyard.contracts.codec import encode_json
 from toolyard.security.egress import (
@@ -38,7 +36,7 @@ from toolyard_executors.kinds.sandbox.hops import (
     question_of,
 )
 from toolyard_executors.kinds.sandbox.verdicts import DENIED
-from toolyard_executors.outbound.connection import CONNECT_TIMEOUT, Connections, Cut, Errand, NotConnected
+from toolyard_executors.outbound.connection import Connections, Cut, Errand, NotConnected, Response
 from toolyard_executors.outbound.denials import Denials
 from toolyard_executors.outbound.reading import MAX_ANSWER, AnswerTooLarge, NotDecodable, read_body
 
@@ -48,7 +46,6 @@ log = logger("sandbox")
 _ROOM: Final = 16
 #: What may be sent a second time where a kept connection turns out to be closed.
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_TIMEOUT: Final = httpx.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()
 _DEFAULTS: Final = {"accept": "*/*", "user-agent": f"toolyard/{__version__}"}
 
 
@@ -131,11 +128,11 @@ class Requests:
             response = await self._send(hop)
             try:
                 location = response.headers.get("location")
-                if not question.redirects or location is None or response.status_code not in REDIRECTS:
+                if not question.redirects or location is None or response.status not in REDIRECTS:
                     return await self._told(hop, response)
             finally:
-                await response.aclose()
-            hop = followed(hop, response.status_code, self._redirected(hop.target, location))
+                await response.close()
+            hop = followed(hop, response.status, self._redirected(hop.target, location))
         raise TooManyRedirects
 
     def _target(self, url: str) -> Target:
@@ -151,27 +148,24 @@ class Requests:
                 raise Astray(fault) from None
             raise
 
-    async def _send(self, hop: Hop) -> httpx.Response:
+    async def _send(self, hop: Hop) -> Response:
         call = self._attempt.call
         own = {"accept-encoding": "gzip", "traceparent": tracing.hand_on(call.traceparent)}
-        headers = [
-            (name.encode(), value.encode("ascii")) for name, value in {**_DEFAULTS, **hop.headers, **own}.items()
-        ]
-        request = httpx.Request(
-            hop.method, hop.target.url, headers=headers, content=hop.body, extensions={"timeout": _TIMEOUT}
+        errand = Errand(
+            method=hop.method,
+            target=hop.target,
+            headers={**_DEFAULTS, **hop.headers, **own},
+            content=hop.body,
+            connected=self._attempt.reached_out,
+            rerunnable=call.rerunnable or hop.method in _SAFE,
         )
-        request.headers.encoding = "ascii"  # or it is guessed anew at each look
-        errand = Errand(hop.target, self._attempt.reached_out, call.rerunnable or hop.method in _SAFE)
-        response = await self._connections.send(request, errand)
-        response.headers.encoding = "latin-1"
-        return response
+        return await self._connections.send(errand)
 
-    async def _told(self, hop: Hop, response: httpx.Response) -> bytes:
-        headers = response.headers.multi_items()
-        if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+    async def _told(self, hop: Hop, response: Response) -> bytes:
+        if sum(len(name) + len(value) for name, value in response.fields) > MAX_HEADERS:
             raise AnswerTooLarge(MAX_HEADERS)
         body = await read_body(response, self._longest)
-        told = {"status": response.status_code, "headers": headers, "url": hop.target.url}
+        told = {"status": response.status, "headers": response.fields, "url": hop.target.url}
         return encode_json({**told, "body": base64.b64encode(body).decode()})
 
 
