@@ -55,6 +55,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if unknown := [name for name in options.drills if name not in DRILLS | BEYOND]:
         parser.error(f"there is no drill {unknown[0]}; there are: {', '.join(DRILLS)}")
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        parser.error(f"--keep: {options.keep} holds something already; name a new folder")
     if options.rounds:
         options.drills = ["round_of_calls"] * options.rounds
     options.drills = options.drills or (SHORT if options.short else list(DRILLS))
