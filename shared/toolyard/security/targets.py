@@ -30,6 +30,7 @@ BAD_PORTS = frozenset(
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\s]")
 _AUTHORITY_END = re.compile(r"[/?#]")
 _PATH_END = re.compile(r"[?#]")
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_NAME = 253
@@ -86,7 +87,8 @@ class Target:
         host: a lower-case ASCII name without a trailing dot, or an address in its canonical form without brackets.
         port: explicit or the scheme's own.
         literal: the address, where the host is one.
-        path_and_query: as sent; starts with ``/``, has no fragment, ASCII.
+        path_and_query: as sent; starts with ``/``, has no fragment, ASCII. Steps to this and the parent folder are
+            taken, and what cannot stand in a URL is encoded; all else is as it was given.
     """
 
     scheme: str
@@ -136,9 +138,10 @@ def _cut(text: str, end: re.Pattern[str]) -> tuple[str, str]:
 
 
 def _path_and_query(tail: str) -> str:
-    sent = tail.partition("#")[0]
-    if not sent.startswith("/"):
-        sent = f"/{sent}"
+    path, query = _cut(tail.partition("#")[0], _PATH_END)
+    if "/." in path:
+        path = _without_dots(path)
+    sent = _LONE_PERCENT.sub("%25", f"{path or '/'}{query}")
     try:
         return quote(sent, safe="%/?:@!$&'()*+,;=[]")
     except UnicodeEncodeError:
