@@ -15,10 +15,12 @@ from tests.unit.executors.making import a_tool, an_attempt, value_of
 
 from toolyard import __version__
 from toolyard.contracts.tools import Authentication, HttpBinding, ResponseHandling, SandboxBinding
-from toolyard.security.egress import AllowList
+from toolyard.security.egress import AllowList, check_url
 from toolyard_executors.context import Attempt
 from toolyard_executors.executor import Finished
 from toolyard_executors.kinds.http import HttpExecutor
+from toolyard_executors.outbound import connection
+from toolyard_executors.outbound.connection import Connections, Cut, Errand
 from toolyard_executors.outbound.reading import MAX_ANSWER
 
 LOOPBACK = AllowList.parse("127.0.0.1")
@@ -363,6 +365,57 @@ async def test_nonsense_leaves_the_effect_unknown(executor, answer):
 
     finished = await get(executor, serve)
     assert told(finished)[:2] == ("upstream_error", "unknown")
+
+
+async def test_a_body_that_ceases_to_be_http_is_not_waited_for():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await begun.wait()
+        writer.write(b"zz\r\n")
+        await reader.read()
+
+    begun, connections = asyncio.Event(), Connections(LOOPBACK)
+    async with a_server(serve) as url, asyncio.timeout(5):
+        target = check_url(url, allow=LOOPBACK)
+        errand = Errand("GET", target, {}, None, connected=lambda: None, rerunnable=False)
+        response = await connections.send(errand)
+        pieces = response.pieces()
+        assert await anext(pieces) == b"ok"
+        begun.set()
+        with pytest.raises(Cut):
+            await anext(pieces)
+        await response.close()
+    await connections.close()
+
+
+@pytest.mark.parametrize(
+    "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(monkeypatch, unasked):
+    monkeypatch.setattr(connection, "_KEEP_ALIVE", 60.0)  # it is not closed because its time is over
+    right = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nright"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(right)
+        if not ended.is_set():
+            await answered.wait()
+            writer.write(unasked)
+            await reader.read()  # ends because the client closes
+            ended.set()
+
+    answered, ended = asyncio.Event(), asyncio.Event()
+    executor = HttpExecutor(allow=LOOPBACK)
+    await executor.open()
+    async with a_server(serve) as url, asyncio.timeout(10):
+        for _ in range(2):
+            finished = await executor.run(an_attempt(executor, a_tool(HttpBinding(method="POST", url=url))))
+            assert finished.result is not None
+            assert finished.result.content == "right"
+            answered.set()
+            await ended.wait()
+        await executor.close()
 
 
 async def test_nobody_listens(executor):

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from toolyard.errors import ToolyardError
@@ -227,8 +229,42 @@ class _CheckingResolver(AbstractResolver):
         """Nothing is held."""
 
 
+class _Handler(ResponseHandler):
+    """One connection: it takes one answer to each request, and tells at once where the answer is no HTTP any more."""
+
+    _answered = False
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be sent."""
+        self._answered = False
+        super().set_response_params(**params)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """An answer began. One that nobody asked for would be taken for that to the next request, whoever sends it."""
+        if self._answered:
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        status = data[0].code
+        self._answered = status >= 200 or status == 101
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        """The session ends the connection at what it cannot read, but whoever reads the body would wait for ever."""
+        payload = self._payload
+        super().data_received(data)
+        if payload is not None and not payload.is_eof() and isinstance(self.exception(), HttpProcessingError):
+            payload.set_exception(aiohttp.ClientPayloadError("the body is not framed as HTTP is"))
+
+
 class _Connector(aiohttp.TCPConnector):
     """Opens a connection to the checked host only, and tells the errand as soon as there is one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        handler: Callable[..., ResponseHandler] = _Handler
+        self._factory = partial(handler, loop=asyncio.get_running_loop())
 
     async def connect(self, req: aiohttp.ClientRequest, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
         errand = _errand.get()
