@@ -155,6 +155,7 @@ _RIGHTS: Final[dict[tuple[str, ...], frozenset[str]]] = {
     ("gateway",): frozenset({"broker", "database"}),
     ("scheduler",): frozenset({"broker", "database", "public"}),
     ("scheduler", "--migrate"): frozenset({"database"}),
+    ("ledger", "rebuild"): frozenset({"broker", "database"}),
     ("worker", "sandbox"): frozenset({"broker"}),
     **{("worker", pool): frozenset({"broker", "public"}) for pool in POOLS if pool != "sandbox"},
 }
@@ -167,7 +168,7 @@ _OPENED: Final = ("toolyard.io/public-addresses", "reached")
 def rights(peer: Peer) -> frozenset[str] | None:
     """What a part may reach beside the DNS; None for who is no part of ours."""
     opened = peer.does == ("worker", "sandbox") and peer.labels.get(_OPENED[0]) == _OPENED[1]
-    found = _RIGHTS.get(peer.does)
+    found = _RIGHTS.get(peer.does[:2] if peer.does[:1] == ("ledger",) else peer.does)
     return found | {"public"} if found is not None and opened else found
 
 

@@ -22,6 +22,7 @@ from toolyard_executors.settings import read_settings as worker_settings
 from toolyard_gateway.serving import PORT as GATEWAY_PORT
 from toolyard_gateway.settings import read_settings as gateway_settings
 from toolyard_scheduler.process import PORT as SCHEDULER_PORT
+from toolyard_scheduler.rebuilding.settings import read_settings as ledger_settings
 from toolyard_scheduler.settings import read_settings as scheduler_settings
 
 #: How images of ours are called, behind the registry.
@@ -32,6 +33,9 @@ _USUAL_GRACE: Final = 30
 SANDBOX_ITSELF: Final = 256
 #: Addresses at which a kubelet, or another pod, finds somebody.
 _FOR_OTHERS: Final = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened at
+#: How a ledger may be made anew.
+_REBUILT: Final = frozenset({"--check", "--replace", "--pass-over-unknown-keys", "--json"})
+_KNOWN: Final = "gateway, worker POOL, scheduler [--migrate], ledger rebuild [--check] [--replace]"
 _PROBES: Final = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 _SOURCES: Final = (("configMap", "ConfigMap"), ("secret", "Secret"))
 _UNITS: Final = {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
@@ -56,6 +60,8 @@ def part_of(arguments: list[str]) -> Part | None:
             return Part(scheduler_settings, "toolyard-scheduler", SCHEDULER_PORT)
         case ["scheduler", "--migrate"]:
             return Part(scheduler_settings, "toolyard-scheduler", None)
+        case ["ledger", "rebuild", *how] if set(how) <= _REBUILT:
+            return Part(ledger_settings, "toolyard-scheduler", None)
         case ["worker", pool] if pool in POOLS:
             read = functools.partial(worker_settings, pool)
             return Part(read, "toolyard-executors", WORKER_PORT, lambda settings: float(settings.drain))
@@ -97,9 +103,7 @@ def _process(pod: Pod, field: str, container: Tree, manifests: Manifests) -> Ite
     part = part_of(arguments)
     if part is None:
         told = " ".join(arguments)
-        yield pod.owner.problem(
-            f"{field}.args", f"`toolyard {told}` is none of gateway, worker POOL, scheduler [--migrate]"
-        )
+        yield pod.owner.problem(f"{field}.args", f"`toolyard {told}` is none of {_KNOWN}")
         return
     if image_name(container) != part.image:
         yield pod.owner.problem(f"{field}.image", f"{image_name(container)} cannot do this: {part.image} can")

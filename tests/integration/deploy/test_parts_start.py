@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from deploy.k8s.checks import operations
 from deploy.k8s.checks.documents import Manifests
 from deploy.k8s.checks.parts import environment
+from deploy.k8s.checks.render import render
 from tests.integration.deploy.conftest import Changed
 from tests.support.processes import Process, console_script, free_port
 from tests.support.rabbit import RabbitNode
@@ -51,6 +53,15 @@ class Cluster:
         line = console_script("toolyard", *container["args"])
         self._processes.append(Process(line, env=given | ours, inherit=False, cwd=self._folder))
         return self._processes[-1], f"http://127.0.0.1:{port}"
+
+    def applied(self, operation: str) -> Process:
+        """The process of the Job of an operation."""
+        (folder,) = (each for each in operations.folders("production") if each.name == operation)
+        both = operations.together(self._manifests, render(folder))
+        beside = Cluster(self._folder, both, self.secrets)
+        process, _ = beside.start("rebuild")
+        self._processes.append(process)
+        return process
 
     def kill(self) -> None:
         """End what still runs."""
@@ -92,6 +103,36 @@ def test_all_parts_start_in_any_order_and_serve_a_call(cluster: Cluster):
         == "42"
     )
     assert {name: process.terminate() for name, (process, _) in parts.items()} == dict.fromkeys(parts, 0)
+
+
+def test_the_ledger_is_compared_and_made_anew_as_the_operations_say(cluster: Cluster):
+    assert cluster.start("migrate")[0].wait() == 0
+    parts = {name: cluster.start(name) for name in ("worker-sandbox", "gateway", "scheduler")}
+    for process, url in parts.values():
+        process.wait_for_http(f"{url}/readyz", status=200)
+    called(parts["gateway"][1], cluster.secrets["toolyard-gateway"]["TOOLYARD_API_KEY"])
+
+    compared = cluster.applied("check")
+    assert compared.wait() == 0, compared.output()
+    assert "equal: True" in compared.output()
+    refused = cluster.applied("replace")
+    assert refused.wait() == 1
+    assert "conflict: A scheduler leads" in refused.output()
+
+    assert parts["scheduler"][0].terminate() == 0
+    anew = cluster.applied("replace")
+    assert anew.wait() == 0, anew.output()
+    assert "written: True" in anew.output()
+
+    # A key that was removed stands behind the others in a secret of its own, for the Job alone.
+    theirs = cluster.secrets["toolyard-scheduler"]
+    theirs["TOOLYARD_SIGNING_KEYS"], old = "other:" + "07" * 32, theirs["TOOLYARD_SIGNING_KEYS"]
+    unknown = cluster.applied("replace")
+    assert unknown.wait() == 1
+    assert "the log was signed with keys" in unknown.output()
+    cluster.secrets["toolyard-rebuild"] = {"TOOLYARD_SIGNING_KEYS": f"{theirs['TOOLYARD_SIGNING_KEYS']},{old}"}
+    known = cluster.applied("replace")
+    assert known.wait() == 0, known.output()
 
 
 def called(gateway: str, key: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The settings of `toolyard ledger`: those of a scheduler, and where there is no broker those of the one process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,13 @@ class LedgerSettings:
         return f"sqlite:///{self.data / 'toolyard.db'}" if self.transport_url is None else local_database(self.data)
 
 
-def read_settings() -> LedgerSettings:
-    """The settings of this command.
+def read_settings(environ: Mapping[str, str] | None = None) -> LedgerSettings:
+    """The settings of this command, of its environment or of another.
 
     Raises:
         SettingsError: names every variable that is wrong.
     """
-    settings = read(LedgerSettings)
+    settings = read(LedgerSettings, environ)
     if settings.profile == "production" and settings.signing_keys is None:
         raise SettingsError("TOOLYARD_SIGNING_KEYS is not set: without the keys of the log nothing in it can be read")
     return settings
