@@ -111,9 +111,23 @@ def check(connection: Connection) -> None:
         raise StoreError(f"the database has no tables yet; {faults.MIGRATE}")
     if found in revisions():
         raise StoreError(f"the database has version {found}, this build needs {newest}; {faults.MIGRATE}")
-    oldest = connection.execute(text("SELECT oldest FROM compatibility")).scalar_one()
+    oldest = _oldest(connection)
+    if oldest is None:
+        raise StoreError(
+            f"the database has version {found}, this build knows none after {newest}, and what says whether it serves"
+            " this build, the row of the table compatibility, is missing: install the Toolyard that migrated it, or"
+            " bring the row back from a backup"
+        )
     if oldest > newest:
         raise StoreError(
             f"the database has version {found}, which serves builds that know {oldest}; this one knows none after"
             f" {newest}: install a newer Toolyard"
         )
+
+
+def _oldest(connection: Connection) -> str | None:
+    """The version whose builds these tables still serve; none where they do not say."""
+    if not inspect(connection).has_table("compatibility"):
+        return None
+    found = connection.execute(text("SELECT oldest FROM compatibility")).scalar()
+    return None if found is None else str(found)

@@ -42,11 +42,13 @@ def test_a_database_without_tables_says_how_to_make_them(store: Store):
         store.calls.unfinished()
 
 
-def _of_later_version(database_url: str, *, oldest: str) -> None:
+def _of_later_version(
+    database_url: str, *, oldest: str = "", also: str = "UPDATE compatibility SET oldest = :oldest"
+) -> None:
     engine = create_engine(database.parse_url(database_url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        connection.execute(text("UPDATE compatibility SET oldest = :oldest"), {"oldest": oldest})
+        connection.execute(text(also), {"oldest": oldest} if ":oldest" in also else {})
     engine.dispose()
 
 
@@ -66,6 +68,18 @@ def test_a_newer_database_that_does_not_serve_this_build_is_refused(store: Store
     with pytest.raises(StoreError, match=r"version 9999.*install a newer Toolyard"):
         store.check()
     with pytest.raises(StoreError, match=r"version 9999.*install a newer Toolyard"):
+        store.migrate()
+
+
+@pytest.mark.parametrize("also", ["DELETE FROM compatibility", "DROP TABLE compatibility"])
+def test_a_newer_database_that_does_not_say_whom_it_serves_is_refused(store: Store, database_url: str, also: str):
+    store.migrate()
+    _of_later_version(database_url, also=also)
+
+    says = rf"version 9999, this build knows none after {migrate.revisions()[-1]}, .*compatibility, is missing: install"
+    with pytest.raises(StoreError, match=says):
+        store.check()
+    with pytest.raises(StoreError, match=says):
         store.migrate()
 
 
