@@ -57,7 +57,7 @@ KNOWN: Final[dict[str, str]] = {
     "TOOLYARD_FEED": "for schedulers: on, or off: then nothing is published for followers at the broker (on)",
     "TOOLYARD_FEED_STREAMS": "for schedulers: org,org: those whose events are kept at the broker for replay, each in "
     "the stream toolyard.feed.<org> (none)",
-    "TOOLYARD_FEED_KEPT": "for schedulers: how long these streams keep them, in seconds or as 7d, 12h (7d)",
+    "TOOLYARD_FEED_KEPT": "for schedulers: how long these streams keep them, as 12h or 7d, from 1m to 365d (7d)",
     "TOOLYARD_TOPOLOGY": "declare, or check what others declared (declare)",
     "TOOLYARD_PROFILE": "dev, or production, which refuses unsafe settings (dev)",
     "TOOLYARD_REQUESTS": "for gateways: on, or off: then they take nothing from the queue toolyard.requests (on)",
@@ -72,6 +72,8 @@ BROKER_PASSWORD: Final = PREFIXES[-1]
 
 _AWS_PREFIX: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}")
 _ORG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+#: Seconds for which a stream may be kept.
+_LEAST_KEPT, _MOST_KEPT = 60.0, 365 * 86_400.0
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -156,6 +158,18 @@ def seconds(value: str) -> float:
     if not 0 < parsed < float("inf"):
         raise ValueError(f"{value!r} is not a positive duration")
     return parsed
+
+
+def kept(value: str) -> float:
+    """How long a stream at the broker keeps what it has: a duration of whole seconds that it can be declared with."""
+    wrong = f"{value!r} is not a time from 1m to 365d in whole seconds, as in 7d or 12h"
+    try:
+        found = seconds(value)
+    except ValueError:
+        raise ValueError(wrong) from None
+    if not (_LEAST_KEPT <= found <= _MOST_KEPT and found.is_integer()):
+        raise ValueError(wrong)
+    return found
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

@@ -19,6 +19,8 @@ DRAIN: Final = 30.0
 GATEWAY_DRAIN: Final = 10.0
 #: Seconds that a part needs beside its drain: to close what is open and to have its last words confirmed.
 LAST_WORDS: Final = 5.0
+#: Seconds that the ledger may be behind, where nobody says.
+LOG_MAX_LAG: Final = 900.0
 #: Seconds that the log keeps its records, and how many times the ledger's lag that must be.
 LOG_KEPT: Final = 7 * 86_400.0
 LAGS_KEPT: Final = 4
@@ -79,6 +81,18 @@ def of_grace(grace: float | None, drain: float, name: str) -> list[str]:
     problem = (
         f"TOOLYARD_GRACE ({grace:g} s) contradicts {name} ({drain:g} s): the process would be killed while it drains; "
         f"a grace of {needed:g} s would do (terminationGracePeriodSeconds, TimeoutStopSec)"
+    )
+    return [problem]
+
+
+def of_stepping_back(grace: float | None) -> list[str]:
+    """What contradicts itself in how long a supervisor waits for a scheduler, which has no attempts to wait for."""
+    if grace is None or grace >= LAST_WORDS:
+        return []
+    problem = (
+        f"TOOLYARD_GRACE ({grace:g} s) contradicts the end of a scheduler ({LAST_WORDS:g} s): the process would be "
+        "killed before its last batch is written and it has stepped back, and the one that stands by would wait; a "
+        f"grace of {LAST_WORDS:g} s would do (terminationGracePeriodSeconds, TimeoutStopSec)"
     )
     return [problem]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolyard import timing
 from toolyard.arcade_names import ARCADE_URL
 from toolyard.consent.nango_names import DEFAULT_URL as NANGO_URL
 from toolyard.errors import SettingsError
@@ -52,7 +53,7 @@ class EmbeddedSettings:
     breaker: str = setting("TOOLYARD_BREAKER", one_of("on", "off"), "on")
     sandbox_minimum: str = setting("TOOLYARD_SANDBOX_MINIMUM", one_of("full", "container", "degraded"), "container")
     sandbox_memory: int = setting("TOOLYARD_SANDBOX_MEMORY", number(128, 1 << 20), 1024)
-    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
+    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, timing.LOG_MAX_LAG)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
     profile: str = setting("TOOLYARD_PROFILE", one_of("dev", "production"), "dev")
     log_level: str = setting("TOOLYARD_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "warning")
@@ -71,6 +72,7 @@ def read_settings(host: str | None = None, port: int | None = None) -> EmbeddedS
     """
     settings = read(EmbeddedSettings)  # whole: nonsense in the environment is told, even where an option goes before it
     problems = unfit_for_core(settings.signing_keys)
+    problems += timing.of_retention(settings.retention) + timing.of_lag(settings.log_max_lag)
     if host is not None and not host.strip():
         problems.append("--host is empty; give an address, as in 127.0.0.1")
     if settings.transport_url:

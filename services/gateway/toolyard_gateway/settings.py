@@ -60,7 +60,7 @@ class GatewaySettings:
     signing_keys: Keyring | None = setting("TOOLYARD_SIGNING_KEYS", keyring, None)
     secret_keys: SecretKeys | None = setting("TOOLYARD_SECRETS_KEY", secret_keys, None)
     sandbox_minimum: Level = setting("TOOLYARD_SANDBOX_MINIMUM", level, Level.CONTAINER)
-    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, 900.0)
+    log_max_lag: float = setting("TOOLYARD_LOG_MAX_LAG", seconds, timing.LOG_MAX_LAG)
     longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", seconds, None)
     consumer_timeout: float | None = setting("TOOLYARD_CONSUMER_TIMEOUT", seconds, None)
     grace: float | None = setting("TOOLYARD_GRACE", seconds, None)

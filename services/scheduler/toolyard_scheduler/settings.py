@@ -15,6 +15,7 @@ from toolyard.security.signing import Keyring
 from toolyard.settings import (
     aws_prefix,
     database_url,
+    kept,
     keyring,
     local_database,
     one_of,
@@ -56,7 +57,7 @@ class SchedulerSettings:
     topology: str = setting("TOOLYARD_TOPOLOGY", one_of("declare", "check"), "declare")
     feed: str = setting("TOOLYARD_FEED", one_of("on", "off"), "on")
     feed_streams: tuple[str, ...] = setting("TOOLYARD_FEED_STREAMS", orgs, ())
-    feed_kept: float = setting("TOOLYARD_FEED_KEPT", seconds, FEED_KEPT)
+    feed_kept: float = setting("TOOLYARD_FEED_KEPT", kept, FEED_KEPT)
     retention: float = setting("TOOLYARD_RETENTION", seconds, KEPT)
     longest_attempt: float | None = setting("TOOLYARD_LONGEST_ATTEMPT", seconds, None)
     grace: float | None = setting("TOOLYARD_GRACE", seconds, None)
@@ -85,7 +86,7 @@ def read_settings(env: Mapping[str, str] | None = None) -> SchedulerSettings:
     problems += unfit_for_core(settings.signing_keys)
     problems += timing.of_longest(settings.longest_attempt)
     problems += timing.of_retention(settings.retention)
-    problems += timing.of_grace(settings.grace, 0, "the end of a scheduler")
+    problems += timing.of_stepping_back(settings.grace)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings

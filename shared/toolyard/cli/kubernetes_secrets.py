@@ -41,6 +41,11 @@ def objects(name: str, namespace: str, broker: str, database: str) -> Iterator[d
         yield _secret(f"{_PREFIX}{part}-broker", namespace, {"username": _PREFIX + part, "password": password})
 
 
+def beside(namespace: str) -> str:
+    """Where the broker is that deploy/k8s installs in a namespace."""
+    return f"rabbitmq.{namespace}.svc:5672/toolyard"
+
+
 def check(broker: str, database: str) -> None:
     """Refuse what leads nowhere, since these secrets are made once.
 

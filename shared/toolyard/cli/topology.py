@@ -100,7 +100,7 @@ def _users(vhost: str, prefix: str) -> dict[str, Any]:
 
 def _queues(orgs: Sequence[str], kept: str) -> list[topology.Queue]:
     try:
-        seconds = int(settings.seconds(kept))
+        seconds = int(settings.kept(kept))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--feed-kept") from None
     return [*topology.QUEUES, *(topology.feed_stream(org, seconds) for org in _orgs(orgs, "--feed-stream"))]
@@ -157,8 +157,13 @@ def secrets_of_kubernetes(
     out: Output,
     name: Annotated[str, typer.Option("--name", help="The name of the keys, like the month they are made in.")],
     broker: Annotated[
-        str, typer.Option("--broker", help="Where the broker is.", metavar="HOST:PORT/VHOST")
-    ] = "rabbitmq.toolyard.svc:5672/toolyard",
+        str | None,
+        typer.Option(
+            "--broker",
+            help="Where the broker is; where nothing is said, the one that is installed beside Toolyard.",
+            metavar="HOST:PORT/VHOST",
+        ),
+    ] = None,
     namespace: Annotated[str, typer.Option("--namespace", help="Where Toolyard is installed.")] = "toolyard",
 ) -> None:
     """Print fresh secrets of all parts for a first installation: pipe them into `kubectl create -f -`.
@@ -169,8 +174,9 @@ def secrets_of_kubernetes(
     """
     try:
         database = settings.database_url(os.environ.get("TOOLYARD_DATABASE_URL", ""))
-        kubernetes_secrets.check(broker, database)
-        every = list(kubernetes_secrets.objects(name, namespace, broker, database))
+        place = broker or kubernetes_secrets.beside(namespace)
+        kubernetes_secrets.check(place, database)
+        every = list(kubernetes_secrets.objects(name, namespace, place, database))
         Keyring.parse(every[0]["stringData"]["TOOLYARD_SIGNING_KEYS"])
     except ValueError as error:
         raise typer.BadParameter(f"{error}", param_hint="TOOLYARD_DATABASE_URL, --broker or --name") from None

@@ -56,6 +56,13 @@ def test_streams_of_orgs_are_exported_as_the_schedulers_declare_them(run: Run):
     assert (binding["source"], binding["routing_key"]) == ("toolyard.feed", "acme.#")
 
 
+@pytest.mark.parametrize("kept", ["0", "-1d", "366d", "1x"])
+def test_a_time_that_no_stream_keeps_is_refused(run: Run, kept: str):
+    found = run("topology", "export", "--feed-stream", "acme", f"--feed-kept={kept}")
+    assert found.code == 2
+    assert "is not a time from 1m to 365d" in found.err
+
+
 def test_followers_are_exported_without_a_password_in_both_forms(run: Run):
     found = run("topology", "export", "--follower", "acme", "--follower", "other").json()
     assert [user["name"] for user in found["users"]] == ["follower-acme", "follower-other"]
@@ -189,10 +196,17 @@ def test_there_is_a_secret_for_each_part_and_for_each_user_of_the_broker(secrets
     ]
     for part in PARTS:
         user = secrets[f"toolyard-{part}-broker"]
-        signs_in = f"amqp://{user['username']}:{user['password']}@rabbitmq.toolyard.svc:5672/toolyard"
+        signs_in = f"amqp://{user['username']}:{user['password']}@rabbitmq.tools.svc:5672/toolyard"
         assert secrets[f"toolyard-{part}"]["TOOLYARD_TRANSPORT_URL"] == signs_in
     passwords = [each["password"] for each in secrets.values() if "password" in each]
     assert len(set(passwords)) == len(PARTS) + 1
+
+
+def test_a_broker_of_ones_own_is_named_whatever_the_namespace(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TOOLYARD_DATABASE_URL", DATABASE)
+    said = ("--name", "2026-11", "--namespace", "tools", "--broker", "mq.example.com:5672/toolyard", "--json")
+    made = run("topology", "kubernetes-secrets", *said).json()
+    assert made[0]["stringData"]["TOOLYARD_TRANSPORT_URL"].endswith("@mq.example.com:5672/toolyard")
 
 
 def test_no_worker_has_the_database_or_the_keys_of_others(secrets: dict[str, dict[str, str]]):

@@ -15,6 +15,8 @@ from toolyard_embedded.settings import read_settings
         ("TOOLYARD_PORT", "70000", "TOOLYARD_PORT: 70000 is not between 0 and 65535"),
         ("TOOLYARD_TOPOLOGY", "x", "TOOLYARD_TOPOLOGY: 'x' is not one of declare, check"),
         ("TOOLYARD_GATEWAY_ID", "No Name", "TOOLYARD_GATEWAY_ID: a gateway's name has"),
+        ("TOOLYARD_RETENTION", "1h", "TOOLYARD_RETENTION (3600 s) contradicts what is promised of the Idempotency-Key"),
+        ("TOOLYARD_LOG_MAX_LAG", "2d", "TOOLYARD_LOG_MAX_LAG (172800 s) contradicts x-max-age of toolyard.log"),
         ("TOOLYARD_CONSUMER_TIMEOUT", "soon", "TOOLYARD_CONSUMER_TIMEOUT: 'soon' is not a duration"),
     ],
 )

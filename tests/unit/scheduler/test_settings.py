@@ -38,6 +38,26 @@ def test_times_that_contradict_each_other_stop_the_start(
         read(monkeypatch, **{name: value})
 
 
+def test_a_scheduler_is_not_told_of_attempts_that_it_has_none_of(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(
+        SettingsError, match=r"TOOLYARD_GRACE \(2 s\) .* stepped back.* a grace of 5 s would do"
+    ) as told:
+        read(monkeypatch, TOOLYARD_GRACE="2")
+    assert "drain" not in str(told.value)
+    assert read(monkeypatch, TOOLYARD_GRACE="5").grace == 5
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "59", "0.5", "90.5", "366d", "1e300", "1x", "nan", "inf", "7w", "d"])
+def test_a_time_that_no_stream_could_be_declared_with_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str):
+    with pytest.raises(SettingsError, match=r"TOOLYARD_FEED_KEPT: .* is not a time from 1m to 365d in whole seconds"):
+        read(monkeypatch, TOOLYARD_FEED_KEPT=value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("1m", 60), ("90", 90), ("12h", 43_200), ("365d", 365 * 86_400)])
+def test_streams_are_kept_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch, value: str, seconds: int):
+    assert read(monkeypatch, TOOLYARD_FEED_KEPT=value).feed_kept == seconds
+
+
 def test_a_longest_attempt_that_no_other_part_would_take_stops_the_start(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SettingsError, match="TOOLYARD_LONGEST_ATTEMPT is 29 s: it is from 30 s"):
         read(monkeypatch, TOOLYARD_LONGEST_ATTEMPT="29")
