@@ -23,6 +23,7 @@ from toolyard.client.where import default_key, default_url
 from toolyard.errors import Refused, SettingsError, StoreError, StoreUnavailable, ToolyardError
 from toolyard.sandbox.runner import Isolation, Level, Runner
 from toolyard.settings import setting
+from toolyard.transport import topology
 
 #: Where workers and the scheduler serve their health, unless `TOOLYARD_PORT` says otherwise.
 WORKER, SCHEDULER = "http://127.0.0.1:8081", "http://127.0.0.1:8082"
@@ -31,6 +32,8 @@ _VERSIONS: Final = ((3, 10), (5, 0))
 _POWER_LOSS: Final = (
     "With a single node, a power loss may cut the end of the log; three nodes survive the loss of any machine."
 )
+#: Bytes of a call in the log, as they were measured (docs/operations/capacity.md).
+_LOGGED: Final = 2_560
 #: Dead letters that are counted.
 _LETTERS: Final = 200
 Status = Literal["ok", "note", "problem"]
@@ -119,7 +122,7 @@ def examine(env: Mapping[str, str], url: str, key: str | None, worker: str, sche
         return
     yield ready("worker", worker, "Start it with `toolyard worker http`, or name it with --worker.")
     yield ready("scheduler", scheduler, "Start it with `toolyard scheduler`, or name it with --scheduler.")
-    yield from broker(read.transport_url)
+    yield from broker(read.transport_url, read.log_max_lag)
     yield database(read.database_url)
 
 
@@ -235,7 +238,7 @@ def _told(answer: httpx.Response) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def broker(url: str) -> Iterator[Finding]:
+def broker(url: str, log_max_lag: float | None = None) -> Iterator[Finding]:
     """Whether the broker answers, is a version we know, and has what it must have."""
     look = _driver("toolyard.transport.rabbitmq.probe", "broker", "gateway")
     if isinstance(look, Finding):
@@ -253,7 +256,24 @@ def broker(url: str) -> Iterator[Finding]:
         yield Finding("topology", "problem", f"Missing at the broker: {names}.", advice)
     else:
         yield Finding("topology", "ok", "All exchanges and queues are there.")
+        yield log(log_max_lag)
     yield Finding("durability", "note", _POWER_LOSS)
+
+
+def log(max_lag: float | None) -> Finding:
+    """Up to which rate the log holds what it must, as it is declared; a policy is not seen from here."""
+    held = timing.LAGS_KEPT * (timing.LOG_MAX_LAG if max_lag is None else max_lag)
+    rate = topology.LOG_BYTES / (_LOGGED * held)
+    found = (
+        f"As declared ({topology.LOG_BYTES // 10**9} GB) it holds the {held / 60:g} minutes that it must "
+        f"({timing.LAGS_KEPT} times TOOLYARD_LOG_MAX_LAG) up to {_rounded(rate):,} calls a second."
+    )
+    return Finding("log", "ok", found, "Beyond, give it more by a policy (docs/operations/capacity.md).")
+
+
+def _rounded(rate: float) -> int:
+    """Two figures of a number: more would be promised than was measured."""
+    return int(float(f"{rate:.1e}"))
 
 
 def _version(product: str, version: str) -> Finding:

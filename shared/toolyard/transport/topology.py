@@ -236,10 +236,12 @@ def worker_bindings(pool: str, worker: str) -> tuple[tuple[str, str], ...]:
 EXCHANGES: Final[tuple[str, ...]] = (CALLS, EVENTS, CONTROL, FEED)
 
 _QUORUM: Final[dict[str, str | int]] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+#: Bytes that the log is declared with; a policy of the broker may say others (docs/operations/capacity.md).
+LOG_BYTES: Final = 20_000_000_000
 _STREAM: Final[dict[str, str | int]] = {
     "x-queue-type": "stream",
     "x-max-age": "7D",
-    "x-max-length-bytes": 20_000_000_000,
+    "x-max-length-bytes": LOG_BYTES,
     "x-stream-max-segment-size-bytes": 100_000_000,
 }
 

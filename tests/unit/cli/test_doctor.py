@@ -125,6 +125,17 @@ def test_how_well_this_machine_and_the_worker_lock_up_tools_is_told(
 
 
 @pytest.mark.parametrize(
+    ("lag", "minutes", "rate"), [(None, "60", "2,200"), (600.0, "40", "3,300"), (3_600.0, "240", "540")]
+)
+def test_up_to_which_rate_the_log_holds_what_it_must_is_told(lag: float | None, minutes: str, rate: str):
+    found = doctor.log(lag)
+    assert found.status == "ok"
+    assert f"20 GB) it holds the {minutes} minutes that it must" in found.found
+    assert f"up to {rate} calls a second" in found.found
+    assert "by a policy" in found.advice
+
+
+@pytest.mark.parametrize(
     ("version", "status"),
     [("3.10.8", "ok"), ("4.1.0", "ok"), ("3.9.29", "problem"), ("", "problem"), ("5.0.0", "problem")],
 )
