@@ -51,7 +51,7 @@ async def _serve(settings: GatewaySettings, name: str, board: Board) -> None:
     declare = settings.topology == "declare"
     requests = settings.requests == "on"
     beside = [topology.queue(each) for each in (topology.REQUESTS, topology.REQUESTS_WAITING) if requests]
-    transport = connect(settings.transport_url, name=name, declare=declare, watch=RUN, beside=beside)
+    transport = connect(settings.transport_url, name=name, declare=declare, watch=RUN, beside=beside, probe=True)
     envelope = Envelope(keyring)
     Alarm(transport, envelope, sender=name, board=board)
     app = build(

@@ -18,6 +18,7 @@ def connect(
     watch: Sequence[str] = (),
     beside: Sequence[Queue] = (),
     publish_timeout: float = 2.0,
+    probe: bool = False,
 ) -> Transport:
     """The transport of a URL, not opened yet.
 
@@ -28,6 +29,7 @@ def connect(
         watch: pools whose queues, and the log, must be there before a call is published.
         beside: queues that are declared, or looked for, beside the shared ones.
         publish_timeout: seconds within which every publish ends.
+        probe: find out that the broker blocks publishing where nothing is published.
 
     Raises:
         SettingsError: another scheme, or a URL that cannot be read; its password is not in the text.
@@ -38,4 +40,6 @@ def connect(
         raise SettingsError(f"TOOLYARD_TRANSPORT_URL {named}; a broker's URL begins with amqp:// or amqps://")
     from toolyard.transport.rabbitmq import RabbitTransport  # here, because a client without pika may read this module
 
-    return RabbitTransport(url, name=name, declare=declare, watch=watch, beside=beside, publish_timeout=publish_timeout)
+    return RabbitTransport(
+        url, name=name, declare=declare, watch=watch, beside=beside, publish_timeout=publish_timeout, probe=probe
+    )

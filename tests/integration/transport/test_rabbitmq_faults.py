@@ -52,6 +52,15 @@ async def is_blocked(transport: Transport) -> None:
     await eventually(check)
 
 
+async def hears_of_it(transport: Transport) -> None:
+    """Publish nothing, and wait until the broker has said that it blocks."""
+
+    async def check() -> bool:
+        return transport.health.blocked
+
+    await eventually(check)
+
+
 async def publish_surely(transport: Transport, count: int) -> set[str]:
     """Publish calls one after the other, each until it is confirmed; returns their ids."""
     sent = set()
@@ -129,6 +138,26 @@ async def test_while_the_broker_blocks_publishing_nothing_starts_and_what_is_don
     await attempts.wait_for(0)
     await publish(worker, event_message())
     await work.close()
+
+
+@both_ways
+async def test_who_publishes_nothing_hears_of_a_block_and_of_its_end_too(
+    private_broker: RabbitNode, vhost: str, open_transport: Open
+) -> None:
+    idle = await open_transport(private_broker.url(vhost), probe=True)
+
+    await at_the_node(private_broker.block)
+    try:
+        await hears_of_it(idle)
+        assert not idle.health.ok
+        assert idle.health.reason == "the broker blocks publishing: it is low on memory or disk"
+        late = await open_transport(private_broker.url(vhost), probe=True)  # a connection of during the alarm
+        await hears_of_it(late)
+    finally:
+        await at_the_node(private_broker.unblock)
+    await is_healthy(idle)
+    await is_healthy(late)
+    await publish(idle, event_message())
 
 
 async def test_a_broker_that_is_killed_and_started_again_is_found_with_all_it_confirmed(

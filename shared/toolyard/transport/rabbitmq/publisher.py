@@ -5,9 +5,12 @@ looks after all messages.
 """
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable
+
+from pika.exceptions import AMQPError
 
 from toolyard.errors import (
     NotTaken,
@@ -26,6 +29,11 @@ from toolyard.transport.rabbitmq.lane import Lane
 RECONNECT_GRACE = 1.0
 #: Seconds between two looks at the clock; for short timeouts, this part of one.
 _LOOK_EVERY, _LOOKS = 0.1, 20
+
+#: Why nothing is published while the broker has an alarm.
+BLOCKED = "the broker blocks publishing: it is low on memory or disk"
+#: For nobody: the default exchange knows no queue without a name, drops it, and confirms.
+_PROBE = Message("", "", b"", "")
 
 Confirmed = asyncio.Future[None]
 
@@ -58,6 +66,11 @@ class Publisher:
         self.careful = False
 
     @property
+    def published(self) -> int:
+        """How many messages this lane was given."""
+        return self._tag
+
+    @property
     def ready(self) -> bool:
         """Whether a message would be sent at once."""
         return self._lane is not None and not self.blocked
@@ -70,6 +83,13 @@ class Publisher:
         else:
             self._send(self._lane, message, future)
         return future
+
+    def probe(self) -> None:
+        """Publish something for nobody: the broker says that it blocks only to a connection that publishes."""
+        if self._lane is not None and not self.blocked and not self._pending:
+            with contextlib.suppress(AMQPError):  # it is being closed: the link sees to that
+                self._lane.publish(_PROBE)
+                self._tag += 1  # its confirm is nobody's
 
     # ---- what the connection tells --------------------------------------------------------------
     def up(self, lane: Lane) -> None:
@@ -142,7 +162,7 @@ class Publisher:
 
     def _publish_if_possible(self, message: Message, future: Confirmed) -> None:
         if self.blocked:
-            future.set_exception(Unavailable("the broker blocks publishing: it is low on memory or disk"))
+            future.set_exception(Unavailable(BLOCKED))
         elif self._lane is None:
             self._wait(message, future)
         elif reason := self._refusal(message):

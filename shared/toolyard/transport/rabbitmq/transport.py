@@ -23,11 +23,13 @@ from toolyard.transport.rabbitmq.lane import Lane
 from toolyard.transport.rabbitmq.link import Link, parameters
 from toolyard.transport.rabbitmq.log import StreamReader
 from toolyard.transport.rabbitmq.proof import pair
-from toolyard.transport.rabbitmq.publisher import Publisher
+from toolyard.transport.rabbitmq.publisher import BLOCKED, Publisher
 
 #: Seconds between two looks at what is watched. After something is found missing the first one comes sooner, and the
 #: pauses double up to this: a starting broker needs moments, and what an operator has deleted may stay away.
 LOOK_EVERY, LOOK_AGAIN = 1.0, 0.1
+#: Looks, one after the other, between which nothing was published: then something is, for nobody.
+_SILENT_LOOKS = 3
 #: Seconds in which a closing transport still publishes what it was given.
 DRAIN_WITHIN = 1.0
 #: Seconds that the publishing link waits for the consuming one, which asks the broker for both.
@@ -37,8 +39,8 @@ _OTHER_LINK_WITHIN = 2.0
 class RabbitTransport:
     """Keeps `toolyard.transport.base.Transport` over a RabbitMQ (3.10 or later).
 
-    The broker says that it blocks publishing only to a connection that tried to publish: after a reconnect under a
-    memory alarm, the first publish is what finds out.
+    The broker says that it blocks publishing only to a connection that tried to publish: who publishes seldom, and is
+    asked whether it could, has to `probe`.
 
     Args:
         url: ``amqp://`` or ``amqps://``, with pika's query options.
@@ -48,6 +50,8 @@ class RabbitTransport:
         watch: pools whose queues must be there, as the log must, before a call is published.
         beside: queues that are declared, or looked for, beside the shared ones.
         publish_timeout: seconds within which every publish ends.
+        probe: publish something for nobody where nothing else was for some seconds, to hear of a block. The user needs
+            the right to write to the default exchange.
         fast: False keeps to pika's public interface.
     """
 
@@ -60,6 +64,7 @@ class RabbitTransport:
         watch: Sequence[str] = (),
         beside: Sequence[topology.Queue] = (),
         publish_timeout: float = 2.0,
+        probe: bool = False,
         fast: bool = True,
     ) -> None:
         self._consume_parameters = parameters(url, f"{name} consume")
@@ -70,6 +75,7 @@ class RabbitTransport:
         self._watched = (*topology.EXCHANGES, topology.LOG, *(topology.pool_queue(pool) for pool in watch), *own)
         self._needed = {*self._watched, *(queue.name for queue in self._queues if queue.needed)}
         self._publish_timeout = publish_timeout
+        self._probes = probe
         self._fast = fast
         self._log = logger("transport")
         self._opened = False
@@ -117,7 +123,7 @@ class RabbitTransport:
             connected=self._consuming.is_up and self._publishing.is_up,
             blocked=self._publisher.blocked,
             missing=tuple(sorted(self._missing)),
-            reason=self._consuming.reason or self._publishing.reason,
+            reason=self._consuming.reason or self._publishing.reason or (BLOCKED if self._publisher.blocked else ""),
         )
 
     def publish(self, message: Message) -> "asyncio.Future[None]":
@@ -199,6 +205,8 @@ class RabbitTransport:
         channel.on_close = closed
         self._publisher.up(lane)
         self._go_on()
+        if self._probes:
+            self._publisher.probe()
 
     async def _declare_own(self, connection: AsyncioConnection) -> None:
         for name, bindings in tuple(self._own.items()):
@@ -218,9 +226,14 @@ class RabbitTransport:
 
     # ---- what must be there ---------------------------------------------------------------------
     async def _watch(self, connection: AsyncioConnection) -> None:
-        pause = LOOK_AGAIN
+        pause, silence = LOOK_AGAIN, 0
         while True:
+            before = self._publisher.published
             await asyncio.sleep(pause if self._missing else LOOK_EVERY)
+            silence = 0 if self._publisher.published != before else silence + 1
+            if self._probes and silence >= _SILENT_LOOKS:
+                self._publisher.probe()
+                silence = 0
             pause = min(2 * pause, LOOK_EVERY) if self._missing else LOOK_AGAIN
             try:
                 await self._look((*self._watched, *self._missing))

@@ -215,6 +215,35 @@ async def test_a_blocked_publisher_refuses_at_once_and_goes_on_when_let(publishe
     publisher.close()
 
 
+async def test_a_probe_goes_to_nobody_and_is_in_nobodys_way(publisher: Publisher) -> None:
+    publisher.probe()  # without a connection there is nobody to ask
+    lane = RecordingLane()
+    publisher.up(lane)
+    publisher.probe()
+    assert [(message.exchange, message.key) for message in lane.published] == [("", "")]
+    future = publisher.publish(MESSAGE)
+    publisher.probe()  # what is on its way tells as much
+    publisher.confirm(1, False, False)
+    assert not future.done()
+    publisher.confirm(2, False, False)
+    await future
+    publisher.block(True)
+    publisher.probe()
+    assert len(lane.published) == 2
+    publisher.close()
+
+
+async def test_a_probe_into_a_channel_that_is_being_closed_is_no_error(publisher: Publisher) -> None:
+    class Closing(RecordingLane):
+        def publish(self, message: Message) -> None:
+            raise exceptions.ChannelWrongStateError("Channel is closing.")
+
+    publisher.up(Closing())
+    publisher.probe()
+    assert publisher.published == 0
+    publisher.close()
+
+
 async def test_a_message_that_must_not_go_now_is_refused_with_the_reason() -> None:
     publisher = Publisher(timeout=60.0, refusal=lambda message: "gone" if message.key == "bad" else "")
     publisher.up(RecordingLane())
