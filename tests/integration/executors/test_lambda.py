@@ -1,6 +1,7 @@
 """The lambda kind against functions in real runtimes: one attempt is one invocation, whatever becomes of it."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.unit.executors.making import json_of, value_of
 from toolyard.errors import SettingsError
 from toolyard_executors.executor import WELL
 from toolyard_executors.kinds.aws_lambda import LambdaExecutor
+from toolyard_executors.kinds.aws_lambda.patience import PATIENCE
 
 WITHIN = 60.0
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:"
@@ -395,6 +397,24 @@ async def test_settings_of_aws_that_are_wrong_stop_the_start(monkeypatch: pytest
     with pytest.raises(SettingsError, match="not-there"):
         await executor.open()
     assert executor.standing() == WELL
+
+
+async def test_the_interpreter_is_left_as_it_was_found(lambda_server: LambdaServer, monkeypatch: pytest.MonkeyPatch):
+    found = sys.getswitchinterval()
+    one, other = Invoker(lambda_server).executor, Invoker(lambda_server).executor
+    await one.open()
+    await other.open()
+    assert sys.getswitchinterval() == pytest.approx(max(PATIENCE, found))
+    await one.close()
+    assert sys.getswitchinterval() == pytest.approx(max(PATIENCE, found))
+    await other.close()
+    await other.close()
+    assert sys.getswitchinterval() == pytest.approx(found)
+
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+    with pytest.raises(SettingsError):
+        await one.open()
+    assert sys.getswitchinterval() == pytest.approx(found)
 
 
 async def test_who_is_not_open_runs_nothing(lambda_server: LambdaServer):

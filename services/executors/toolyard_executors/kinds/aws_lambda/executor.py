@@ -3,7 +3,6 @@
 Given to the runtime by `worker`. One attempt is one invocation: whatever happens to it, it is not repeated here.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +19,7 @@ from toolyard_executors.context import Attempt
 from toolyard_executors.executor import Finished, Standing, failed
 from toolyard_executors.kinds.aws_lambda.clients import Clients
 from toolyard_executors.kinds.aws_lambda.invocations import Broken, Errand, invoke, prepare
+from toolyard_executors.kinds.aws_lambda.patience import patience
 from toolyard_executors.kinds.aws_lambda.plans import Account, NotItsOwn, PayloadTooLarge, Plan, plan_of
 from toolyard_executors.kinds.aws_lambda.threads import Threads
 from toolyard_executors.kinds.aws_lambda.verdicts import Invoked, answered, is_forbidden, raised
@@ -28,9 +28,6 @@ log = logger("lambda")
 
 #: For each so many attempts at a time there is a thread more: those whose attempts have ended wait for their answers.
 _SPARE: Final = 4
-#: Seconds after which a thread that waits for the interpreter asks for it. Each that waits wakes up so often: with the
-#: usual 5 ms hundreds of them are busy with nothing else. Whoever has it gives it up sooner, to send or to read.
-_PATIENCE: Final = 0.05
 #: What AWS says of these names a role or a function, and no key.
 _SAYABLE: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 _SAID: Final = 1_000
@@ -57,8 +54,8 @@ class LambdaExecutor:
         Raises:
             SettingsError: AWS's own settings are wrong.
         """
-        sys.setswitchinterval(max(_PATIENCE, sys.getswitchinterval()))
         self._threads = threads = Threads(self._most)
+        patience.hold()
         try:
             self._clients = await threads.run(lambda _: self._warm_clients())
         except BotoCoreError as error:
@@ -70,6 +67,7 @@ class LambdaExecutor:
         if self._threads is not None:
             self._threads.close()
             self._threads = self._clients = None
+            patience.let_go()
 
     def standing(self) -> Standing:
         """Whether there are threads that do not wait for answers which nobody wants any more."""
