@@ -63,11 +63,12 @@ def _bound(host: str, port: int) -> socket.socket:
     return made
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Leaves signals to us: a stop drains before anything is closed."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the process."""
         yield
 
 
@@ -94,7 +95,7 @@ class Serving:
         )
         self._app = app
         self._socket = sock
-        self._server = _Server(config)
+        self._server = Server(config)
         self._stopping: asyncio.Task[None] | None = None
 
     @property

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import uvicorn
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from toolyard_gateway import http_protocol
 from toolyard_gateway.http_protocol import MAX_HEAD, BoundedHttp
-from toolyard_gateway.serving import listen
+from toolyard_gateway.serving import Server, listen
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
@@ -22,12 +23,20 @@ async def _length(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(len(await request.body())))
 
 
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """A handler that is left behind takes Ctrl-C from all tests that come after."""
+    found = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is found
+
+
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     sock = listen("127.0.0.1", 0)
     app = Starlette(routes=[Route("/", _length, methods=["GET", "POST"])])
     config = uvicorn.Config(app, http=BoundedHttp, lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     yield sock.getsockname()[1]
     server.should_exit = True
