@@ -11,7 +11,7 @@ import httpx
 from tests.support.processes import Process, console_script, free_port
 from tests.support.waiting import wait_until
 
-START_WITHIN = 60.0
+START_WITHIN = 120.0
 
 
 def clean_environment() -> dict[str, str | None]:

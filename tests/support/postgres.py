@@ -21,7 +21,7 @@ from tests.support.node import Node
 from tests.support.processes import Process, ProcessError, ServerMissingError, free_port
 
 INSTALL = "install a PostgreSQL server, for example: apt-get install postgresql"
-START_WITHIN = 60.0
+START_WITHIN = 120.0
 STOP_WITHIN = 30.0
 
 PROGRAM_FOLDERS = (

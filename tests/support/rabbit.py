@@ -21,7 +21,7 @@ from tests.support.processes import Process, ServerMissingError, free_port
 from tests.support.waiting import wait_until
 
 INSTALL = "install a RabbitMQ server, for example: apt-get install rabbitmq-server"
-START_WITHIN = 60.0
+START_WITHIN = 120.0
 STOP_WITHIN = 40.0
 
 SCRIPT_FOLDERS = (

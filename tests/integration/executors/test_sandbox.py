@@ -195,8 +195,9 @@ async def test_an_attempt_that_waits_for_its_place_has_that_less_time():
     await waiting.executor.open()
     try:
         await waiting.run(sandboxed("return 1"))
+        await until_places(waiting, 1)
         sleeps = sandboxed("import time", "time.sleep(60)")
-        ends = await asyncio.gather(waiting.run(sleeps, timeout=2), waiting.run(sleeps, timeout=5))
+        ends = await asyncio.gather(waiting.run(sleeps, timeout=3), waiting.run(sleeps, timeout=10))
         assert [failure(end)[0] for end in ends] == ["timed_out", "timed_out"]
     finally:
         await waiting.executor.close()

@@ -26,7 +26,7 @@ from toolyard_gateway.live.bounds import DEFAULT, Bounds
 from toolyard_gateway.serving import Serving, listen
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 @dataclasses.dataclass

@@ -84,7 +84,7 @@ async def test_a_gateway_on_tables_of_an_older_version_is_not_ready_until_they_a
             async def ready() -> bool:
                 return (await rig.client.get("/readyz")).status_code == 200
 
-            await async_wait_until(ready, within=20, what="the gateway to be ready")
+            await async_wait_until(ready, within=60, what="the gateway to be ready")
 
     assert unready.status_code == 503
     assert f"The database has version {newest}, this build needs 9999" in unready.json()["detail"]
