@@ -238,6 +238,22 @@ async def test_heartbeats_keep_a_claim_and_those_of_others_do_not(house: House):
     assert mine.state == "running"
 
 
+async def test_while_the_scheduler_itself_stands_still_no_lease_runs_out(house: House):
+    clock = SetForward()
+    await house.leader(replace(SHORT, lease=30.0), clock)
+    worker, story, late = await Worker(house).begin(), a_story(deadline=1_200.0), a_story("c2", deadline=1_200.0)
+    claims = a_claim(story, attempt_timeout=600.0), a_claim(late, "w1:2", attempt_timeout=1.0)
+    await house.say(story.accepted(), late.accepted(), *claims)
+    await worker.answer(2)
+    clock.by = 100.0
+
+    assert (await house.ended("c2")).state == "failed"  # the same sweep looked at both
+    assert [event.call_id for event in house.said() if isinstance(event, Ending)] == ["c2"]
+    row = house.row()
+    assert row is not None
+    assert row.state == "running"
+
+
 async def test_a_new_leader_gives_everybody_a_fresh_lease(house: House):
     first = await house.leader(SHORT)
     worker, story = await Worker(house).begin(), a_story()

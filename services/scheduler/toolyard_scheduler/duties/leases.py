@@ -20,6 +20,8 @@ from toolyard_scheduler.told import REST
 from toolyard_scheduler.verdicts import LAPSED
 
 INTERVAL: Final = 0.5
+#: Seconds by which a sweep is late before that counts as standing still: a frozen process, a machine that was paused.
+_STALL: Final = 1.0
 #: Lapsed claims that are looked up at a time.
 _BATCH: Final = 500
 log = logger("leases")
@@ -54,6 +56,7 @@ class Leases:
         self._lease = lease
         self._orphaned = orphaned
         self._held: dict[str, _Lease] = {}
+        self._swept_at = clock.monotonic()
 
     # ---- what it hears ------------------------------------------------------------------------
     def note(self, folded: Folded) -> None:
@@ -83,6 +86,7 @@ class Leases:
         for each in await self._crossing.run(self._open_calls.held):
             if each.holder is not None and each.holder not in self._held:
                 self._note(Grant(each.call.call_id, each.holder, each.runs_until or 0.0), over=self._orphaned)
+        self._swept_at = self._clock.monotonic()
         while True:
             await self.sweep()
             await asyncio.sleep(INTERVAL)
@@ -90,6 +94,8 @@ class Leases:
     async def sweep(self) -> None:
         """Begin to end the attempts whose leases have lapsed."""
         now = self._clock.monotonic()
+        self._count_not(now - self._swept_at - INTERVAL)
+        self._swept_at = now
         lapsed = {
             lease.call_id: claim_id
             for claim_id, lease in self._held.items()
@@ -107,6 +113,12 @@ class Leases:
                     self._rest(claim_id)
 
     # ---- what they share ----------------------------------------------------------------------
+    def _count_not(self, seconds: float) -> None:
+        """This process stood still for so long: what workers said meanwhile waits to be heard, after this sweep."""
+        if seconds > _STALL:
+            for lease in self._held.values():
+                lease.until += seconds
+
     def _note(self, grant: Grant, *, over: bool = False) -> None:
         now = self._clock.monotonic()
         over_at = now + max(grant.runs_until - self._clock.now(), 0.0)
