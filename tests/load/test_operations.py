@@ -33,7 +33,7 @@ class Service(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/slow":
-            time.sleep(3)
+            time.sleep(6)
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b'{"sku": "apple", "price": 1.2}')
