@@ -4,16 +4,20 @@ The parts of the store (`calls`, `tools`, `keys`, `ledger`, `journal`) run their
 """
 
 import errno
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from toolyard.errors import SettingsError
 from toolyard.store.faults import translated
@@ -30,6 +34,9 @@ _IDLE_IN_TRANSACTION: Final = 10
 #: What to do once a file was removed. SQLite writes what stands in a WAL that was removed into the database at its end.
 _REMEDY: Final = "what it held can be read here until this process ends; then restore it from a copy, or begin anew"
 _REMEDY_WAL: Final = "end this process in good order (Ctrl-C), which saves what it held, and start it again"
+#: Seconds of rest after which a connection is asked whether it still works; and the key under which a pool notes them.
+_FRESH: Final = 1.0
+_RESTS_SINCE: Final = "toolyard_rests_since"
 #: The execution options of a connection whose transactions write.
 WRITES: Final = {"toolyard_writes": True}
 
@@ -55,14 +62,14 @@ class Database:
         if self.dialect == "sqlite":
             prepare_file(self.url)
             options["connect_args"] = {"timeout": timeout}
-        self.engine = create_engine(
-            self.url, pool_pre_ping=self.dialect == "postgresql", hide_parameters=True, **options
-        )
+        # the connection that was used last comes first: its server process has statements and tables at hand
+        self.engine = create_engine(self.url, pool_use_lifo=True, hide_parameters=True, **options)
         if self.dialect == "sqlite":
             on_sqlite(self.engine, durable=durable)
             self._watch(durable=durable)
         else:
             on_postgres(self.engine, timeout=timeout)
+            look_before_use(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -201,3 +208,24 @@ def on_postgres(engine: Engine, *, timeout: float | None) -> None:
             )
             connection.autocommit = False
             unless_it_works.pop_all()
+
+
+def look_before_use(engine: Engine) -> None:
+    """Make new connections where the pool's are dead: a restarted server costs nobody an error.
+
+    To ask costs as much as a small statement. A connection that was used just now, and on which nothing has come since,
+    is not asked: a server that goes away says so, or its system does.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def rests(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_RESTS_SINCE] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def look(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        since = record.info.get(_RESTS_SINCE, math.inf)  # a new one was just made
+        try:
+            if time.monotonic() - since >= _FRESH or not connection.is_quiet():
+                engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error

@@ -3,6 +3,7 @@
 The server's own ``statement_timeout`` does not help where the server is frozen or the network swallows everything.
 """
 
+import select
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,3 +35,14 @@ class PatientConnection(psycopg.Connection[Any]):
                 self.pgconn.finish()
                 raise StoreUnavailable(f"the database did not answer within {limit:g} s") from error
             raise
+
+    def rollback(self) -> None:
+        """Undo the transaction. Where the connection was given up or lost the server does, and why stays the error."""
+        if not self.closed:
+            super().rollback()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come from the server that was not read: no farewell, and no end of the connection."""
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)

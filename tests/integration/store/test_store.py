@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect, text
 from tests.support.postgres import PostgresNode
@@ -236,6 +237,19 @@ def test_a_server_that_was_restarted_is_used_again_at_once(private_postgres: Pos
     private_postgres.restart()
 
     assert store.calls.get("default", "c1") is not None
+    store.close()
+
+
+def test_a_connection_that_the_server_ended_just_now_is_not_used_again(postgres_url: str):
+    store = database.Database(postgres_url, connections=1)
+    own = text("SELECT pg_backend_pid()")
+    with store.read() as connection:
+        first = connection.execute(own).scalar_one()
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        assert other.execute("SELECT pg_terminate_backend(%s, 5000)", (first,)).fetchone() == (True,)
+
+    with store.read() as connection:
+        assert connection.execute(own).scalar_one() != first
     store.close()
 
 
