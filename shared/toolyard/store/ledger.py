@@ -63,18 +63,46 @@ class Position:
 
 
 class Batch:
-    """One transaction of the ledger: what is there is loaded, folded by the caller, and saved."""
+    """One transaction of the ledger: what is there is loaded, folded by the caller, and saved.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._postgres = connection.dialect.name == "postgresql"
+    Whatever is done first moves the ledger's place before it; PostgreSQL does so in one statement with the first load.
+    """
+
+    def __init__(self, transaction: Connection, move: Mapping[str, Any]) -> None:
+        self._transaction = transaction
+        self._postgres = transaction.dialect.name == "postgresql"
+        self._move: Mapping[str, Any] | None = move
+
+    def move(self) -> None:
+        """Move the place, if nothing did yet. Raises `LedgerMoved` where another scheduler leads."""
+        move, self._move = self._move, None
+        if move is not None:
+            _expect_one(self._transaction.execute(sql.MOVE, move).rowcount)
+
+    @property
+    def _connection(self) -> Connection:
+        self.move()
+        return self._transaction
 
     def load(self, call_ids: Sequence[str]) -> dict[str, LedgerRow]:
         """Those of these calls that have a row."""
-        return {row[0]: _ledger_row(row) for row in self._of(call_ids, sql.PG_LOAD, sql.LITE_LOAD)}
+        if self._postgres and self._move is not None:
+            found = self._move_and_load(self._move, call_ids)
+        else:
+            found = self._of(call_ids, sql.PG_LOAD, sql.LITE_LOAD)
+        return {row[0]: _ledger_row(row) for row in found}
+
+    def _move_and_load(self, move: Mapping[str, Any], call_ids: Sequence[str]) -> Iterable[Any]:
+        """What is loaded is as old as the statement, which may have waited for another's place: then it moves none."""
+        self._move = None
+        rows = self._transaction.exec_driver_sql(sql.PG_MOVE_AND_LOAD, {**move, "call_ids": list(call_ids)}).all()
+        _expect_one(min(len(rows), 1))
+        return [row for row in rows if row[0] is not None]
 
     def know(self, rows: Mapping[str, LedgerRow], call_ids: Sequence[str]) -> None:
         """Load what these calls asked for into their rows."""
+        if not call_ids:
+            return
         for call_id, call in self._of(call_ids, sql.PG_KNOW, sql.LITE_KNOW):
             rows[call_id].known = _call.decode(call)
 
@@ -113,11 +141,13 @@ class Batch:
         if filled:
             self._connection.execute(sql.FILL, filled)
 
-    def _execute(self, statement: str, rows: list[Values]) -> None:
+    def _execute(self, statement: sql.Statement, rows: list[Values]) -> None:
         if not rows:
             return
-        parameters: Any = tuple(map(list, zip(*rows, strict=True))) if self._postgres else rows
-        self._connection.exec_driver_sql(statement, parameters)
+        if statement.arrays is None or len(rows) <= sql.FEW:
+            self._connection.exec_driver_sql(statement.row, rows)
+        else:
+            self._connection.exec_driver_sql(statement.arrays, tuple(map(list, zip(*rows, strict=True))))
 
     def drop(self, call_ids: Sequence[str]) -> None:
         """Forget these calls: they are written anew."""
@@ -226,15 +256,17 @@ class SqlLedger:
     def batch(self, epoch: int, before: int, offset: int, record_id: str, record_time: float) -> Iterator[Batch]:
         """One transaction that moves the ledger from offset ``before`` to ``offset``, with all that is saved in it.
 
-        The place is moved first: from then until the commit every other scheduler waits, and then finds it moved.
+        The place is moved before anything is loaded or written: from then until the commit every other scheduler waits,
+        and then finds it moved.
 
         Raises:
             LedgerMoved: another scheduler leads; nothing was written.
         """
         place = {"offset": offset, "record_id": clean(record_id), "record_time": record_time}
         with self._database.write() as connection:
-            _expect_one(connection.execute(sql.MOVE, {**place, "epoch": epoch, "before": before}).rowcount)
-            yield Batch(connection)
+            batch = Batch(connection, {**place, "epoch": epoch, "before": before})
+            yield batch
+            batch.move()
 
     def submissions(self, call_id: str) -> Sequence[Submission]:
         """The further submissions of a call, in the order they came."""

@@ -1,9 +1,9 @@
 """The statements of the ledger, for both databases: made once, from one list of columns. Used by `ledger` alone.
 
-PostgreSQL takes a whole batch as arrays, in the driver's binary form; SQLite takes it row by row.
+PostgreSQL takes many rows as arrays, in the driver's binary form, and a few row by row, as SQLite takes all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -62,6 +62,9 @@ GIVEN: Final = (
 )
 _KEY: Final = ("call_id", "gateway", "body_hash")
 
+#: Rows up to which they are written one by one: forty arrays cost as much as eight rows.
+FEW: Final = 8
+
 live_values = attrgetter(*(name for name, _ in _LIVE))
 #: The columns of a row that is loaded, in their order.
 LOADED: Final = (*_KEY, *(name for name, _ in _LIVE), "pool", *(name for name, _ in ASIDE))
@@ -77,15 +80,21 @@ def _arrays(columns: Sequence[tuple[str, str]]) -> str:
 
 
 # The names of columns below are our own constants; values travel as parameters.
-def _pg_insert(columns: Sequence[tuple[str, str]]) -> str:
+def _insert(columns: Sequence[tuple[str, str]], mark: str) -> str:
+    return f"INSERT INTO calls ({_names(columns)}) VALUES ({', '.join(repeat(mark, len(columns)))})"  # noqa: S608
+
+
+def _insert_arrays(columns: Sequence[tuple[str, str]]) -> str:
     return f"INSERT INTO calls ({_names(columns)}) SELECT * FROM unnest({_arrays(columns)})"  # noqa: S608
 
 
-def _lite_insert(columns: Sequence[tuple[str, str]]) -> str:
-    return f"INSERT INTO calls ({_names(columns)}) VALUES ({', '.join(repeat('?', len(columns)))})"  # noqa: S608
+def _update(columns: Sequence[tuple[str, str]], mark: str) -> str:
+    plain = ", ".join(f"{name} = {mark}" for name, _ in columns)
+    outcome = ", ".join(f"{name} = coalesce({mark}, {name})" for name, _ in _OUTCOME)
+    return f"UPDATE calls SET {plain}, {outcome} WHERE call_id = {mark}"  # noqa: S608
 
 
-def _pg_update(columns: Sequence[tuple[str, str]]) -> str:
+def _update_arrays(columns: Sequence[tuple[str, str]]) -> str:
     given = (*columns, *_OUTCOME, ("id", "text"))
     plain = ", ".join(f"{name} = v.{name}" for name, _ in columns)
     outcome = ", ".join(f"{name} = coalesce(v.{name}, c.{name})" for name, _ in _OUTCOME)
@@ -93,10 +102,11 @@ def _pg_update(columns: Sequence[tuple[str, str]]) -> str:
     return f"UPDATE calls c SET {plain}, {outcome} FROM {values} WHERE c.call_id = v.id"  # noqa: S608
 
 
-def _lite_update(columns: Sequence[tuple[str, str]]) -> str:
-    plain = ", ".join(f"{name} = ?" for name, _ in columns)
-    outcome = ", ".join(f"{name} = coalesce(?, {name})" for name, _ in _OUTCOME)
-    return f"UPDATE calls SET {plain}, {outcome} WHERE call_id = ?"  # noqa: S608
+class Statement(NamedTuple):
+    """One statement for a row, and for arrays of many rows where the database knows arrays; the same parameters."""
+
+    row: str
+    arrays: str | None = None
 
 
 class Statements(NamedTuple):
@@ -106,22 +116,22 @@ class Statements(NamedTuple):
     outcome, call id. The outcome is result, error, report.
     """
 
-    insert: str
-    update: str
+    insert: Statement
+    update: Statement
 
 
-def _statements(
-    insert: Callable[[Sequence[tuple[str, str]]], str], update: Callable[[Sequence[tuple[str, str]]], str]
-) -> tuple[Statements, Statements]:
-    whole = (*_LIVE, *ASIDE)
-    return (
-        Statements(insert((*GIVEN, *_LIVE, *_OUTCOME)), update(_LIVE)),
-        Statements(insert((*GIVEN, *whole, *_OUTCOME)), update(whole)),
+def _statements(columns: Sequence[tuple[str, str]], mark: str, *, arrays: bool) -> Statements:
+    new = (*GIVEN, *columns, *_OUTCOME)
+    return Statements(
+        Statement(_insert(new, mark), _insert_arrays(new) if arrays else None),
+        Statement(_update(columns, mark), _update_arrays(columns) if arrays else None),
     )
 
 
-PG_ORDINARY, PG_WHOLE = _statements(_pg_insert, _pg_update)
-LITE_ORDINARY, LITE_WHOLE = _statements(_lite_insert, _lite_update)
+PG_ORDINARY: Final = _statements(_LIVE, "%b", arrays=True)
+PG_WHOLE: Final = _statements((*_LIVE, *ASIDE), "%b", arrays=True)
+LITE_ORDINARY: Final = _statements(_LIVE, "?", arrays=False)
+LITE_WHOLE: Final = _statements((*_LIVE, *ASIDE), "?", arrays=False)
 PG_LOAD: Final = f"SELECT {_loaded} FROM calls WHERE call_id = ANY(%b)"  # noqa: S608
 LITE_LOAD: Final = f"SELECT {_loaded} FROM calls WHERE call_id IN (SELECT value FROM json_each(?))"  # noqa: S608
 PG_KNOW: Final = "SELECT call_id, call FROM calls WHERE call_id = ANY(%b)"
@@ -141,9 +151,16 @@ ASKED_FOR: Final = text(
     " expires_at = CASE WHEN authorizations.status = 'pending' AND authorizations.expires_at > excluded.expires_at"
     " THEN authorizations.expires_at ELSE excluded.expires_at END WHERE authorizations.caller = excluded.caller"
 )
-MOVE: Final = text(
-    "UPDATE ledger SET log_offset = :offset, record_id = :record_id, record_time = :record_time, beat = beat + 1"
-    " WHERE id = 1 AND epoch = :epoch AND log_offset = :before"
+_MOVE: Final = (
+    "UPDATE ledger SET log_offset = {}, record_id = {}, record_time = {}, beat = beat + 1"
+    " WHERE id = 1 AND epoch = {} AND log_offset = {}"
+)
+_PLACE: Final = ("offset", "record_id", "record_time", "epoch", "before")
+MOVE: Final = text(_MOVE.format(*(f":{name}" for name in _PLACE)))
+#: One row at least where it moves the place, with empty columns where none of the calls is there.
+PG_MOVE_AND_LOAD: Final = (
+    f"WITH moved AS ({_MOVE.format(*(f'%({name})b' for name in _PLACE))} RETURNING id)"  # noqa: S608
+    f" SELECT {_loaded} FROM moved LEFT JOIN calls ON call_id = ANY(%(call_ids)b)"
 )
 LEAD: Final = text(
     "UPDATE ledger SET owner = :owner, epoch = epoch + 1, beat = beat + 1"
