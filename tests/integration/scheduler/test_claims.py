@@ -286,7 +286,7 @@ async def test_a_rerunnable_call_runs_again_alone_after_its_worker_fell_silent(h
 
 # ---- lost messages ------------------------------------------------------------------------------------
 async def test_a_call_whose_message_is_gone_is_dispatched_again(house: House, monkeypatch: Any):
-    monkeypatch.setattr(lost_calls, "WAITED", 0.5)
+    monkeypatch.setattr(lost_calls, "ON_ITS_WAY", 0.5)
     house.store.tools.create("default", a_spec())
     taken: list[Delivery] = []
     subscription = await house.transport.consume(topology.pool_queue("http"), taken.append, prefetch=5)
@@ -301,6 +301,31 @@ async def test_a_call_whose_message_is_gone_is_dispatched_again(house: House, mo
     message = await worker.call()
 
     assert (message.call.call_id, message.attempt, message.claim) == ("c1", 1, "required")
+
+
+async def test_a_call_that_was_put_off_and_has_just_been_dispatched_is_not_lost(house: House, monkeypatch: Any):
+    monkeypatch.setattr(lost_calls, "GLANCE", 0.01)
+    monkeypatch.setattr(lost_calls, "INTERVAL", 0.0)
+    house.store.tools.create("default", a_spec())
+    looks, backlog = 0, house.transport.backlog
+
+    async def counted(queue: str) -> int:
+        nonlocal looks
+        looks += 1
+        return await backlog(queue)
+
+    monkeypatch.setattr(house.transport, "backlog", counted)
+    clock = SetForward()
+    await house.leader(clock=clock)
+    worker, now = await Worker(house).begin(), time.time()
+    await house.say(Story(accepted_at=now, not_before=now + 600.0, deadline=now + 1_200.0).accepted())
+    clock.by = 600.0
+    await worker.call()  # says nothing of it yet, and the queue is empty
+    await until(lambda: (row := house.row()) is not None and row.state == "queued", "the call to be queued")
+    before = looks
+    await until(lambda: looks > before + 10, "two looks at all pools")
+
+    assert len(worker.calls) == 1
 
 
 async def test_what_was_decided_is_told_by_the_next_scheduler(house: House):

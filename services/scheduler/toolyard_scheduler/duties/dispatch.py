@@ -25,19 +25,26 @@ from toolyard_scheduler.telling import ending
 from toolyard_scheduler.told import Bell, JustTold, side_by_side
 
 INTERVAL: Final = 0.2
+#: Seconds in which a message may wait, or be with a worker that has said nothing of it yet.
+ON_ITS_WAY: Final = 60.0
 #: Calls that are read at a time.
 _BATCH: Final = 1_000
 log = logger("dispatch")
 
 
 class Dispatcher:
-    """Publishes attempts, each as a message that needs a claim."""
+    """Publishes attempts, each as a message that needs a claim.
+
+    Attributes:
+        lately: the attempts that it published within `ON_ITS_WAY`, as `attempt_of` names them.
+    """
 
     def __init__(self, transport: Transport, envelope: Envelope, bindings: Bindings, clock: Clock) -> None:
         self._transport = transport
         self._envelope = envelope
         self._bindings = bindings
         self._clock = clock
+        self.lately = JustTold(clock, ON_ITS_WAY)
 
     async def dispatch(self, due: OpenCall) -> bool:
         """Publish the attempt of this call; whether that is confirmed.
@@ -52,6 +59,7 @@ class Dispatcher:
         except TransportError as error:
             log.warning("an attempt is dispatched later", **logs.of(due.call), reason=str(error))
             return False
+        self.lately.note(attempt_of(due))
         return True
 
     async def _message(self, due: OpenCall) -> tuple[Message, Span | None]:
@@ -112,6 +120,11 @@ class Dispatch:
     async def _dispatch(self, due: OpenCall) -> None:
         if await self._dispatcher.dispatch(due):
             self._told.note(_word(due))
+
+
+def attempt_of(due: OpenCall) -> tuple[str, int]:
+    """Its call's id, and which attempt it is."""
+    return due.call.call_id, due.attempt
 
 
 def _word(due: OpenCall) -> tuple[str, int, float | None]:

@@ -12,19 +12,16 @@ from toolyard.clock import Clock
 from toolyard.contracts.tools import POOLS
 from toolyard.errors import TransportError
 from toolyard.store.crossing import Crossing
-from toolyard.store.ledger_rows import OpenCall
 from toolyard.store.open_calls import SqlOpenCalls
 from toolyard.telemetry.logs import logger
 from toolyard.transport import topology
 from toolyard.transport.base import Transport
-from toolyard_scheduler.duties.dispatch import Dispatcher
+from toolyard_scheduler.duties.dispatch import ON_ITS_WAY, Dispatcher, attempt_of
 from toolyard_scheduler.told import JustTold
 
 #: Seconds between two looks at the pools' queues, and at whether one is missing.
 INTERVAL: Final = 5.0
 GLANCE: Final = 0.5
-#: Seconds that a call must have waited before an empty queue says that its message is gone.
-WAITED: Final = 60.0
 #: Seconds that a call must have waited where its queue was missing: its message may be on its way into the new one.
 JUST_NOW: Final = 2.0
 _BATCH: Final = 1_000
@@ -42,7 +39,7 @@ class LostCalls:
         self._open_calls = open_calls
         self._crossing = crossing
         self._clock = clock
-        self._told = JustTold(clock, WAITED)
+        self._came_back = JustTold(clock, ON_ITS_WAY)
         self._missing: set[str] = set()
         self._look_at = 0.0
 
@@ -64,12 +61,13 @@ class LostCalls:
         look, before = now >= self._look_at, self._clock.now()
         if look:
             self._look_at = now + INTERVAL
-            self._told.forget()
+            self._came_back.forget()
+            self._dispatcher.lately.forget()
         for pool in POOLS:
             if pool in back:
-                await self._dispatch_all(pool, before - JUST_NOW)
+                await self._dispatch_all(pool, before - JUST_NOW, self._came_back)
             elif look and pool not in missing and await self._is_empty(pool):
-                await self._dispatch_all(pool, before - WAITED)
+                await self._dispatch_all(pool, before - ON_ITS_WAY, self._dispatcher.lately)
 
     async def _is_empty(self, pool: str) -> bool:
         try:
@@ -77,21 +75,16 @@ class LostCalls:
         except TransportError:
             return False  # the broker is away: nothing can be said
 
-    async def _dispatch_all(self, pool: str, before: float) -> None:
-        """Dispatch again what was accepted before that time and has not been heard of since."""
+    async def _dispatch_all(self, pool: str, before: float, told: JustTold) -> None:
+        """Dispatch again what was accepted before that time and not heard of since, but for what was told just now."""
         while True:
-            found = await self._crossing.run(self._open_calls.queued, pool, before, _BATCH + len(self._told))
-            fresh = self._told.fresh(found, _word)
+            found = await self._crossing.run(self._open_calls.queued, pool, before, _BATCH + len(told))
             sent = 0
-            for call in fresh:
+            for call in told.fresh(found, attempt_of):
                 if await self._dispatcher.dispatch(call):
-                    self._told.note(_word(call))
+                    told.note(attempt_of(call))
                     sent += 1
             if sent:
                 log.warning("calls whose messages were lost were dispatched again", pool=pool, calls=sent)
             if sent < _BATCH:
                 return
-
-
-def _word(lost: OpenCall) -> tuple[str, int]:
-    return lost.call.call_id, lost.attempt
