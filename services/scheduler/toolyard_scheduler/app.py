@@ -48,7 +48,7 @@ from toolyard_scheduler.duties.verdicts import Marks, Verdicts
 from toolyard_scheduler.duties.webhooks import Webhooks
 from toolyard_scheduler.duty import Duty, run_together
 from toolyard_scheduler.heed import Heed
-from toolyard_scheduler.ledger import Ledger
+from toolyard_scheduler.ledger import PACE, Ledger
 from toolyard_scheduler.settings import KEPT
 from toolyard_scheduler.tails import Bounds
 from toolyard_scheduler.webhooks.delivering import Means
@@ -85,7 +85,7 @@ class Options:
     grace: float = GRACE
     lease: float = LEASE
     lag_bound: float = 30.0
-    pace: float = 0.03
+    pace: float = PACE
     retention: float = KEPT
     longest_attempt: float = LONGEST_ATTEMPT
     look: float = INTERVAL

@@ -13,7 +13,7 @@ from toolyard.transport.base import LogReader, Record
 #: Records of a batch after which the next one is gathered for longer, and how many times: the more calls begin and end
 #: within one batch, the fewer rows are written twice.
 _MANY: Final = 100
-_LONGER: Final = 3
+_LONGER: Final = 6
 
 
 class Intake:
@@ -23,7 +23,7 @@ class Intake:
         records: those that were read already.
         most: records that are taken at a time.
         largest: bytes of these records; a single one may be larger.
-        pace: seconds between two batches that nobody waits for and that are not full; three times that behind one of
+        pace: seconds between two batches that nobody waits for and that are not full; six times that behind one of
             many records.
         urgent: whether somebody waits for what is made of a record.
     """

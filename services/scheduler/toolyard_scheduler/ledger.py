@@ -36,9 +36,9 @@ BATCH: Final = 1_000
 #: Bytes of these records, unless a single one is larger: what PostgreSQL writes in a fraction of the time that a
 #: statement has.
 LARGEST: Final = 4 * 1024 * 1024
-#: Seconds between the beginnings of two batches that are not full: a transaction costs the same for ten records as for
-#: two hundred. It is most of the lag in health, and a tenth of what a second gateway waits before it says not found.
-PACE: Final = 0.1
+#: Seconds between the beginnings of two batches that are not full, where nobody waits for them: a transaction costs the
+#: same for ten records as for two hundred, and followers are told that much later.
+PACE: Final = 0.03
 #: Records that are opened without letting others on this loop have a turn.
 _SLICE: Final = 50
 #: Seconds after which an owner without records shows that it lives.
