@@ -1,6 +1,7 @@
 """Threads for calls that block: how many there are, what is told, and what becomes of what nobody wants any more."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,16 @@ class Gate:
         self.begun += 1
         assert self.opened.wait(WITHIN)
         return "through"
+
+
+@contextlib.contextmanager
+def no_more_threads() -> Iterator[None]:
+    """The machine gives none: nobody has memory for such a stack."""
+    threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(0)
 
 
 @pytest.fixture
@@ -68,6 +79,33 @@ async def test_there_are_never_more_threads_than_were_allowed(gate: Gate, alive:
     gate.opened.set()
     assert await asyncio.gather(*running) == ["through"] * 20
     assert (alive(), threads.taken) == (3, 0)
+    threads.close()
+
+
+async def test_where_the_machine_gives_no_more_threads_jobs_wait_for_those_that_there_are(
+    gate: Gate, alive: Callable[[], int]
+):
+    threads = Threads(3)
+    running = [asyncio.create_task(threads.run(gate))]
+    await until(lambda: gate.begun == 1, "one at work")
+    with no_more_threads():
+        running += [asyncio.create_task(threads.run(gate)) for _ in range(4)]
+        await until(lambda: threads.taken == 5, "all asked for")
+    assert (alive(), gate.begun) == (1, 1)
+    running += [asyncio.create_task(threads.run(gate)) for _ in range(4)]
+    await until(lambda: gate.begun == 3, "three at work, now that there are threads")
+    gate.opened.set()
+    assert await asyncio.gather(*running) == ["through"] * 9
+    assert (alive(), threads.taken) == (3, 0)
+    threads.close()
+
+
+async def test_where_there_is_no_thread_at_all_the_job_fails_and_is_not_counted():
+    threads = Threads(3)
+    with no_more_threads(), pytest.raises(RuntimeError, match="thread"):
+        await threads.run(lambda job: 42)
+    assert threads.taken == 0
+    assert await threads.run(lambda job: 42) == 42
     threads.close()
 
 

@@ -120,10 +120,9 @@ class Threads:
     async def run(self, work: Callable[[Job[T]], T]) -> T:
         """What the work answers, or raises, in a thread. Who is cancelled meanwhile gives it up."""
         job: Job[T] = Job(work, self._loop.create_future())
+        if self._started < min(self._taken + 1, self._most):
+            self._start()
         self._taken += 1
-        if self._started < min(self._taken, self._most):
-            self._started += 1
-            threading.Thread(target=self._serve, name=f"{_NAME}-{self._started}", daemon=True).start()
         self._waiting.put(job)
         try:
             return await job.future
@@ -137,6 +136,20 @@ class Threads:
         """End the threads: those that have a job when that has ended. What is still asked for is not begun."""
         for _ in range(self._started):
             self._waiting.put(None)
+
+    def _start(self) -> None:
+        """One thread more. Where the machine gives none, jobs wait for those that there are; the next one tries anew.
+
+        Raises:
+            RuntimeError: there is none at all.
+        """
+        try:
+            threading.Thread(target=self._serve, name=f"{_NAME}-{self._started + 1}", daemon=True).start()
+        except RuntimeError:  # a container has as many tasks as it may have
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def _serve(self) -> None:
         """The life of a thread."""
