@@ -13,6 +13,7 @@ from tests.support import compose, images
 from toolyard import settings
 from toolyard.contracts.tools import POOLS
 from toolyard.transport.rights import every_part
+from toolyard_executors.places import places_of
 
 SERVICES = compose.services()
 #: Those that are neither the broker nor the database.
@@ -67,6 +68,13 @@ def test_its_health_is_told_and_it_is_bounded(name: str):
     assert service["restart"] == ("no" if name == ONCE else "unless-stopped")
 
 
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_may_have_a_thread_or_a_process_for_each_of_its_calls(pool: str):
+    calls = places_of(pool)
+    # A quarter beside: threads of lambda that wait for answers which nobody wants any more.
+    assert OURS[f"worker-{pool}"]["pids_limit"] >= (calls + calls // 4 + 32 if pool == "lambda" else calls)
+
+
 @every_part_of_ours
 def test_the_settings_exist_and_the_engine_waits_as_long_as_the_part_is_told(name: str):
     said = compose.environment(OURS[name])
@@ -102,6 +110,15 @@ def test_broker_and_database_lead_nowhere_and_only_the_gateway_is_reached_from_t
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"gateway": ["127.0.0.1:${TOOLYARD_PORT:-8080}:8080"]}
     assert set(chain.from_iterable(service["networks"] for service in SERVICES.values())) == set(networks)
+
+
+def test_who_reaches_the_machine_knows_it_by_the_name_that_the_page_says():
+    name, where = "host.docker.internal", "host-gateway"
+    assert name in (images.ROOT / "docs" / "howto" / "compose.md").read_text()
+    for part, service in OURS.items():
+        leads_out = {"front", "outward"} & {*service["networks"]}
+        # Not a list: an empty one, by which a part undoes it, is refused where a second file is laid over this one.
+        assert service.get("extra_hosts", {}) == ({name: where} if leads_out else {}), part
 
 
 def test_workers_do_not_reach_the_database():
