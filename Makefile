@@ -50,9 +50,10 @@ up: images $(STAMP) ## Run all parts as containers, with broker and database, un
 	@$(BIN)/python deploy/compose/prepare.py
 	@$(ENGINE) compose up --detach --wait
 
+# Without the secrets compose.yaml is not read; what is there is found by its name then.
 down: ## Stop and remove these containers; what they hold and sign in with is kept
 	$(engine)
-	@$(ENGINE) compose down
+	@cd $(if $(wildcard deploy/compose/secrets),.,/) && $(ENGINE) compose --project-name toolyard down
 
 ## -- prove it -------------------------------------------------------------------------------
 test: $(STAMP) $(TOOLS)/.installed ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
