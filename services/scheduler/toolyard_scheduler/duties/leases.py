@@ -15,12 +15,13 @@ from toolyard.telemetry import logs
 from toolyard.telemetry.logs import logger
 from toolyard_scheduler.claims import LEASE
 from toolyard_scheduler.duties.verdicts import Marks
+from toolyard_scheduler.duty import in_background
 from toolyard_scheduler.entries import Folded, Grant
 from toolyard_scheduler.told import REST
 from toolyard_scheduler.verdicts import LAPSED
 
 INTERVAL: Final = 0.5
-#: Seconds by which a sweep is late before that counts as standing still: a frozen process, a machine that was paused.
+#: Seconds by which this process is late before that counts as standing still: it was frozen, or its machine paused.
 _STALL: Final = 1.0
 #: Lapsed claims that are looked up at a time.
 _BATCH: Final = 500
@@ -34,6 +35,10 @@ class _Lease:
     call_id: str
     until: float
     over_at: float
+
+    def has_lapsed(self, now: float) -> bool:
+        """Whether it lasts no longer."""
+        return now > self.until or now > self.over_at
 
 
 class Leases:
@@ -56,7 +61,7 @@ class Leases:
         self._lease = lease
         self._orphaned = orphaned
         self._held: dict[str, _Lease] = {}
-        self._swept_at = clock.monotonic()
+        self._awake_at = clock.monotonic()
 
     # ---- what it hears ------------------------------------------------------------------------
     def note(self, folded: Folded) -> None:
@@ -86,21 +91,16 @@ class Leases:
         for each in await self._crossing.run(self._open_calls.held):
             if each.holder is not None and each.holder not in self._held:
                 self._note(Grant(each.call.call_id, each.holder, each.runs_until or 0.0), over=self._orphaned)
-        self._swept_at = self._clock.monotonic()
-        while True:
-            await self.sweep()
-            await asyncio.sleep(INTERVAL)
+        self._awake_at = self._clock.monotonic()
+        async with in_background([self._stay_awake()]):
+            while True:
+                await self.sweep()
+                await asyncio.sleep(INTERVAL)
 
     async def sweep(self) -> None:
         """Begin to end the attempts whose leases have lapsed."""
-        now = self._clock.monotonic()
-        self._count_not(now - self._swept_at - INTERVAL)
-        self._swept_at = now
-        lapsed = {
-            lease.call_id: claim_id
-            for claim_id, lease in self._held.items()
-            if now > lease.until or now > lease.over_at
-        }
+        now = self._awake()
+        lapsed = {lease.call_id: claim_id for claim_id, lease in self._held.items() if lease.has_lapsed(now)}
         for start in range(0, len(lapsed), _BATCH):
             some = list(lapsed)[start : start + _BATCH]
             found = {each.call.call_id: each for each in await self._crossing.run(self._open_calls.these, some)}
@@ -108,16 +108,32 @@ class Leases:
                 claim_id, call = lapsed[call_id], found.get(call_id)
                 if call is None or call.holder != claim_id:
                     self._held.pop(claim_id, None)
+                elif not self._lapsed_still(claim_id):
+                    continue
                 elif call.ending or await self._marks.begin(call, LAPSED):
                     log.warning("a worker fell silent or is late", **logs.of(call.call), attempt=call.attempt)
                     self._rest(claim_id)
 
     # ---- what they share ----------------------------------------------------------------------
-    def _count_not(self, seconds: float) -> None:
-        """This process stood still for so long: what workers said meanwhile waits to be heard, after this sweep."""
-        if seconds > _STALL:
+    async def _stay_awake(self) -> None:
+        """Look at the clock beside the sweeps: one that waits for the database or the broker does not stand still."""
+        while True:
+            self._awake()
+            await asyncio.sleep(INTERVAL)
+
+    def _awake(self) -> float:
+        """What time it is. If this process stood still, what workers said meanwhile waits to be heard, after this."""
+        now = self._clock.monotonic()
+        still, self._awake_at = now - self._awake_at - INTERVAL, now
+        if still > _STALL:
             for lease in self._held.values():
-                lease.until += seconds
+                lease.until = max(lease.until, min(lease.until + still, now + self._lease))
+        return now
+
+    def _lapsed_still(self, claim_id: str) -> bool:
+        """Its worker may have been heard, or its call have ended, while the sweep was busy with others."""
+        lease = self._held.get(claim_id)
+        return lease is not None and lease.has_lapsed(self._clock.monotonic())
 
     def _note(self, grant: Grant, *, over: bool = False) -> None:
         now = self._clock.monotonic()
