@@ -26,6 +26,7 @@ from toolyard.testing.transport_parts import (
     read,
 )
 from toolyard.transport.base import Transport
+from toolyard.transport.rabbitmq import RabbitTransport
 
 both_ways = pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
 
@@ -140,6 +141,13 @@ async def test_while_the_broker_blocks_publishing_nothing_starts_and_what_is_don
     await work.close()
 
 
+async def probes_no_more(transport: RabbitTransport) -> None:
+    async def check() -> bool:
+        return not transport._probes
+
+    await eventually(check)
+
+
 @both_ways
 async def test_who_publishes_nothing_hears_of_a_block_and_of_its_end_too(
     private_broker: RabbitNode, vhost: str, open_transport: Open
@@ -158,6 +166,24 @@ async def test_who_publishes_nothing_hears_of_a_block_and_of_its_end_too(
     await is_healthy(idle)
     await is_healthy(late)
     await publish(idle, event_message())
+
+
+@both_ways
+async def test_who_may_not_write_to_the_default_exchange_goes_without_the_probe(
+    private_broker: RabbitNode, vhost: str, open_transport: Open
+) -> None:
+    everything_but_that = (".*", "^toolyard.*$", ".*")
+    for command in (("add_user", "few", "few"), ("set_permissions", "-p", vhost, "few", *everything_but_that)):
+        await at_the_node(private_broker.ctl, *command)
+    try:
+        few = private_broker.url(vhost).replace(f"{private_broker.user}:{private_broker.password}@", "few:few@")
+        await open_transport(private_broker.url(vhost))  # declares what there is
+        idle = await open_transport(few, declare=False, probe=True)
+        await probes_no_more(idle)  # the broker closed the channel of the first one
+        await is_healthy(idle)
+        await publish(idle, event_message())
+    finally:
+        await at_the_node(private_broker.ctl, "delete_user", "few")
 
 
 async def test_a_broker_that_is_killed_and_started_again_is_found_with_all_it_confirmed(

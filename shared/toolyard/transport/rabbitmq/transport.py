@@ -30,6 +30,8 @@ from toolyard.transport.rabbitmq.publisher import BLOCKED, Publisher
 LOOK_EVERY, LOOK_AGAIN = 1.0, 0.1
 #: Looks, one after the other, between which nothing was published: then something is, for nobody.
 _SILENT_LOOKS = 3
+#: How the broker names, in a refusal, the exchange that probes go to.
+_DEFAULT_EXCHANGE = "'amq.default'"
 #: Seconds in which a closing transport still publishes what it was given.
 DRAIN_WITHIN = 1.0
 #: Seconds that the publishing link waits for the consuming one, which asks the broker for both.
@@ -50,8 +52,8 @@ class RabbitTransport:
         watch: pools whose queues must be there, as the log must, before a call is published.
         beside: queues that are declared, or looked for, beside the shared ones.
         publish_timeout: seconds within which every publish ends.
-        probe: publish something for nobody where nothing else was for some seconds, to hear of a block. The user needs
-            the right to write to the default exchange.
+        probe: publish something for nobody where nothing else was for some seconds, to hear of a block. Not where the
+            user has no right to write to the default exchange: the broker closes the channel of who tries.
         fast: False keeps to pika's public interface.
     """
 
@@ -199,6 +201,7 @@ class RabbitTransport:
 
         def closed(reason: ToolyardError) -> None:
             self._publisher.down(reason)
+            self._probe_no_more(reason)
             if connection.is_open:  # an exchange was missing: begin anew, and look at everything
                 connection.close()
 
@@ -207,6 +210,12 @@ class RabbitTransport:
         self._go_on()
         if self._probes:
             self._publisher.probe()
+
+    def _probe_no_more(self, reason: ToolyardError) -> None:
+        """Where the probe is what this user may not do, each would cost the connection."""
+        if self._probes and isinstance(reason, SettingsError) and _DEFAULT_EXCHANGE in str(reason):
+            self._probes = False
+            self._log.warning("does without the probe for a broker that blocks publishing", reason=str(reason))
 
     async def _declare_own(self, connection: AsyncioConnection) -> None:
         for name, bindings in tuple(self._own.items()):
