@@ -84,7 +84,7 @@ test-e2e: $(STAMP) ## Run the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e
 
 prove: $(STAMP) $(TOOLS)/.installed ## Break and kill the system in dozens of ways, look for secrets in all that it leaves, explore the claim protocol, and attack the sandbox from within, about four minutes
-	@$(BIN)/python -m pytest -m proof -n 3 $(SPREAD) tests/chaos tests/e2e tests/integration tests/model tests/sandbox
+	@$(BIN)/python -m pytest -m proof -n 4 $(SPREAD) tests/chaos tests/e2e tests/integration tests/model tests/sandbox
 
 test-live: $(STAMP) ## Run tests against Arcade, AWS Lambda and Nango themselves: those whose credentials are in the environment
 	@$(BIN)/python -m pytest -rs tests/live

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("uncounted")
 
 #: Generated requests to each operation: in `make test`, and in `make prove`.
 FEW = 10
-MANY = 100
+MANY = 40
 _AUTH = {"Authorization": f"Bearer {KEY}"}
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
