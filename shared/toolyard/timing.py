@@ -75,24 +75,22 @@ def of_drain(longest_attempt: float | None, drain: float | None, grace: float | 
 
 def of_grace(grace: float | None, drain: float, name: str) -> list[str]:
     """What contradicts itself in how long a supervisor waits for a part that takes so long to end."""
-    needed = drain + LAST_WORDS
-    if grace is None or grace >= needed:
-        return []
-    problem = (
-        f"TOOLYARD_GRACE ({grace:g} s) contradicts {name} ({drain:g} s): the process would be killed while it drains; "
-        f"a grace of {needed:g} s would do (terminationGracePeriodSeconds, TimeoutStopSec)"
-    )
-    return [problem]
+    return _too_short(grace, drain + LAST_WORDS, f"{name} ({drain:g} s)", "while it drains")
 
 
 def of_stepping_back(grace: float | None) -> list[str]:
     """What contradicts itself in how long a supervisor waits for a scheduler, which has no attempts to wait for."""
-    if grace is None or grace >= LAST_WORDS:
+    lost = "before its last batch is written and it has stepped back, and the one that stands by would wait"
+    return _too_short(grace, LAST_WORDS, f"the end of a scheduler ({LAST_WORDS:g} s)", lost)
+
+
+def _too_short(grace: float | None, needed: float, against: str, when: str) -> list[str]:
+    """What a supervisor cuts off that waits less than is needed."""
+    if grace is None or grace >= needed:
         return []
     problem = (
-        f"TOOLYARD_GRACE ({grace:g} s) contradicts the end of a scheduler ({LAST_WORDS:g} s): the process would be "
-        "killed before its last batch is written and it has stepped back, and the one that stands by would wait; a "
-        f"grace of {LAST_WORDS:g} s would do (terminationGracePeriodSeconds, TimeoutStopSec)"
+        f"TOOLYARD_GRACE ({grace:g} s) contradicts {against}: the process would be killed {when}; "
+        f"a grace of {needed:g} s would do (terminationGracePeriodSeconds, TimeoutStopSec)"
     )
     return [problem]
 
