@@ -1,10 +1,13 @@
 """The version before this one, of this repository's history, in an environment of its own: for tests of upgrades.
 
-Its own code and its own metadata, over the packages that are installed here. Nothing of the present code is in reach.
+Its own code, its own metadata, and the packages that its lock pins otherwise than the present one, over what is
+installed here. Nothing of the present code is in reach.
 """
 
 import io
+import re
 import subprocess
+import sys
 import sysconfig
 import tarfile
 import tomllib
@@ -16,6 +19,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 #: The version that people upgrade from. Whoever releases a version sets it to the one released before
 #: (docs/decisions/0035): a tag, or a commit as long as nothing is tagged.
 REVISION: Final = "dfa65d88da072e47c44ae636f43fd171e8c23cbe"
+
+_LOCK: Final = "requirements.lock"
 
 
 class NoHistoryError(AssertionError):
@@ -31,13 +36,15 @@ def program(folder: Path, revision: str = REVISION) -> list[str]:
     source = folder / "source"
     with tarfile.open(fileobj=io.BytesIO(_archive(revision))) as files:
         files.extractall(source, filter="data")
-    return environment(folder / "environment", source)
+    command = environment(folder / "environment", source)
+    _install(_site(folder / "environment"), source / _LOCK)
+    return command
 
 
 def environment(folder: Path, source: Path) -> list[str]:
     """The command line that is `toolyard` of the code in `source`, with the packages that are installed here."""
     venv.create(folder, with_pip=False)
-    own = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(folder)}))
+    own = _site(folder)
     project = tomllib.loads((source / "pyproject.toml").read_text())
     packages = [source / Path(each).parent for each in _packages(project)]
     # Only as a plain folder: the links to the present code, which are in files of it, are then not followed.
@@ -46,9 +53,33 @@ def environment(folder: Path, source: Path) -> list[str]:
     return [str(folder / "bin" / "python"), "-c", "import sys; from toolyard.cli import main; sys.exit(main())"]
 
 
+def _site(environment: Path) -> Path:
+    return Path(sysconfig.get_path("purelib", "venv", vars={"base": str(environment)}))
+
+
+def _install(site: Path, lock: Path) -> None:
+    """What this lock pins and the present one does not is put where it is found before what is installed here."""
+    wanted = sorted(_pins(lock) - _pins(ROOT / _LOCK))
+    if not wanted:
+        return
+    listed = site / _LOCK
+    listed.write_text("\n".join(wanted) + "\n")
+    install = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
+    done = subprocess.run(
+        [*install, "--require-hashes", "--target", site, "-r", listed], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"the older version's packages were not installed: {done.stderr}"
+
+
+def _pins(lock: Path) -> set[str]:
+    """Each package of a lock with its version and hashes, on one line."""
+    lines = lock.read_text().replace("\\\n", " ").splitlines()
+    return {re.sub(r"\s+", " ", line).strip() for line in lines if line and not line.lstrip().startswith("#")}
+
+
 def _archive(revision: str) -> bytes:
     found = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", "--format=tar", revision, "pyproject.toml", "shared", "services"],
+        ["git", "-C", str(ROOT), "archive", "--format=tar", revision, "pyproject.toml", _LOCK, "shared", "services"],
         capture_output=True,
         check=False,
     )
