@@ -11,8 +11,10 @@ first row is beside them: in these calls all is filled that is kept for a while,
 remembers for a minute, or PostgreSQL's buffers.
 
 Below the table a line for each kind says whether it is flat: the least-squares line through the tenths must rise over
-the run by no more than the bound that is printed, a tenth of its mean or 4 MiB (0.02 ms). The exit code is 1 if one is
-not, or if a call did not succeed.
+the run by no more than the bound that is printed, a tenth of its mean or 4 MiB (0.02 ms). CPU is judged by the load's:
+what makes the load does the same for each call and remembers none, so a tenth in which it costs more is one of a slower
+machine, and the others are taken for as much cheaper. The exit code is 1 if one is not flat, or if a call did not
+succeed.
 """
 
 import argparse
@@ -44,6 +46,8 @@ BOUND: Final = 0.1
 ALLOWANCES: Final = {"memory": 4 << 20, "cpu": 0.02}
 #: Those that are judged: what makes the load is no part of the system.
 JUDGED: Final = KINDS[:-1]
+#: What tells how fast the machine was.
+_YARDSTICK: Final = f"cpu {KINDS[-1]}"
 Row = dict[str, float]
 _NETWORK: Final = pathlib.Path("/proc/net/dev")
 
@@ -145,9 +149,17 @@ def _rise(values: list[float]) -> float:
     return statistics.linear_regression(range(len(values)), values).slope * (len(values) - 1)
 
 
+def _at_one_speed(rows: list[Row]) -> list[Row]:
+    """The rows as if the machine had been as fast in each as it was in the mean, by the CPU of the load."""
+    mean = statistics.fmean(row[_YARDSTICK] for row in rows)
+    costs = [f"cpu {kind}" for kind in JUDGED]
+    return [{**row, **{cost: row[cost] * mean / row[_YARDSTICK] for cost in costs}} for row in rows]
+
+
 def judge(rows: list[Row]) -> bool:
     """Print what rises by how much, and whether that is flat; whether all of it is."""
     flat = True
+    rows = _at_one_speed(rows)
     for what, unit, size in (("memory", "MiB", 2**20), ("cpu", "ms a call", 1)):
         for kind in JUDGED:
             values = [row[f"{what} {kind}"] for row in rows]
