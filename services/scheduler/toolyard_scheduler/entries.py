@@ -84,11 +84,11 @@ class Consent(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A claim that holds an attempt of a call until that time, at the longest."""
+    """A claim that holds an attempt of a call, for so many seconds from its answer on, at the longest."""
 
     call_id: str
     claim_id: str
-    runs_until: float
+    lasts: float
 
 
 @dataclass(slots=True)

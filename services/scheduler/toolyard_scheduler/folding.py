@@ -64,7 +64,7 @@ def fold(entries: Sequence[Entry], folded: Folded, around: Around) -> None:
         holder, until = row.holder, row.runs_until
         _FOLDS[type(content)](folded, row, content, here)
         if row.holder != holder or row.runs_until != until:
-            _holder_changed(folded, row, holder)
+            _holder_changed(folded, row, holder, here)
 
 
 def calls_to_know(entries: Sequence[Entry], there: Mapping[str, LedgerRow]) -> list[str]:
@@ -267,8 +267,8 @@ def _parked_now(folded: Folded, row: LedgerRow, told: CallEvent | Claim, around:
     folded.parked.append(telling.parked(row, told, around))
 
 
-def _holder_changed(folded: Folded, row: LedgerRow, before: str | None) -> None:
+def _holder_changed(folded: Folded, row: LedgerRow, before: str | None, around: Around) -> None:
     if before is not None and before != row.holder:
         folded.freed.append(before)
     if row.holder is not None:
-        folded.granted.append(Grant(row.call_id, row.holder, row.runs_until or 0.0))
+        folded.granted.append(Grant(row.call_id, row.holder, (row.runs_until or around.now) - around.now))

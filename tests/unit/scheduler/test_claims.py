@@ -45,7 +45,7 @@ def test_a_claim_is_granted_and_the_call_runs():
     assert isinstance(answer.message, Granted)
     assert (answer.reply, answer.message.fence, answer.message.lease, answer.first) == ("w1", 1, 15.0, None)
     assert (row.state, row.holder, row.attempts) == ("running", "w1:1", 1)
-    assert [(grant.claim_id, grant.runs_until) for grant in result.granted] == [("w1:1", LATER.now + 30.0 + 5.0)]
+    assert [(grant.claim_id, grant.lasts) for grant in result.granted] == [("w1:1", 30.0 + 5.0)]
 
 
 def test_the_same_claim_gets_the_same_answer_and_another_one_is_told_that_it_was_started():

@@ -6,15 +6,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.support.house import a_story
 from tests.support.set_forward import SetForward
 from tests.support.waiting import async_wait_until
 
 from toolyard.store.crossing import Crossing
 from toolyard.store.ledger_rows import OpenCall
 from toolyard.testing.store_suite import a_call
+from toolyard_scheduler.claims import ATTEMPT_GRACE
 from toolyard_scheduler.duties import leases
 from toolyard_scheduler.duties.leases import Leases
-from toolyard_scheduler.entries import Folded, Grant
+from toolyard_scheduler.entries import Entry, Folded, Grant
+from toolyard_scheduler.folding import fold
+from toolyard_scheduler.rows import Around
 
 LEASE = 30.0
 
@@ -46,10 +50,16 @@ class Marks:
 
 
 class OpenCalls:
-    """Every call is open, and held by the claim of its name."""
+    """Every call is open, and held by the claim of its name.
+
+    Attributes:
+        before: those that the last leader left.
+    """
+
+    before: Sequence[OpenCall] = ()
 
     def held(self) -> Sequence[OpenCall]:
-        return ()
+        return self.before
 
     def these(self, call_ids: Sequence[str]) -> Sequence[OpenCall]:
         return [OpenCall(a_call(each), "running", holder=f"w:{each}") for each in call_ids]
@@ -62,8 +72,9 @@ async def crossing() -> AsyncIterator[Crossing]:
     await crossing.close()
 
 
-def keeper(marks: Any, crossing: Crossing, clock: Clock) -> Leases:
+def keeper(marks: Any, crossing: Crossing, clock: Clock, *before: OpenCall) -> Leases:
     open_calls: Any = OpenCalls()
+    open_calls.before = before
     return Leases(marks, open_calls, crossing, clock, lease=LEASE)
 
 
@@ -78,8 +89,8 @@ async def test_leases_run_out_while_a_sweep_waits_for_the_broker(crossing: Cross
     monkeypatch.setattr(leases, "INTERVAL", 0.01)
     marks, clock = Marks(), Clock()
     kept = keeper(marks, crossing, clock)
-    late = Grant("late", "w:late", clock.now() - 1.0)
-    dead = Grant("dead", "w:dead", clock.now() + 1_000.0)
+    late = Grant("late", "w:late", -1.0)
+    dead = Grant("dead", "w:dead", 1_000.0)
     kept.note(Folded(granted=[late, dead]))
     running = asyncio.create_task(kept.run())
     try:
@@ -100,7 +111,7 @@ async def test_a_worker_heard_after_a_standstill_has_one_lease_and_no_more(cross
     marks, clock = Marks(), Clock()
     marks.confirms.set()
     kept = keeper(marks, crossing, clock)
-    kept.note(Folded(granted=[Grant("c1", "w:c1", clock.now() + 1_000.0)]))
+    kept.note(Folded(granted=[Grant("c1", "w:c1", 1_000.0)]))
     clock.by = 100.0
     kept.renew(("w:c1",))  # what it had said was heard first
     await kept.sweep()
@@ -115,8 +126,7 @@ async def test_a_worker_heard_after_a_standstill_has_one_lease_and_no_more(cross
 async def test_who_is_heard_while_a_sweep_is_busy_with_others_has_not_lapsed(crossing: Crossing):
     marks, clock = Marks(), Clock()
     kept = keeper(marks, crossing, clock)
-    over_at = clock.now() + 1_000.0
-    kept.note(Folded(granted=[Grant("dead", "w:dead", over_at), Grant("heard", "w:heard", over_at)]))
+    kept.note(Folded(granted=[Grant("dead", "w:dead", 1_000.0), Grant("heard", "w:heard", 1_000.0)]))
     while clock.by < LEASE:
         await kept.sweep()
         clock.by += 1.0
@@ -127,3 +137,41 @@ async def test_who_is_heard_while_a_sweep_is_busy_with_others_has_not_lapsed(cro
     await sweeping
 
     assert marks.asked == ["dead"]
+
+
+async def test_an_attempt_has_all_its_time_though_its_grant_is_told_late(crossing: Crossing):
+    marks, clock, story = Marks(), Clock(), a_story()
+    marks.confirms.set()
+    kept = keeper(marks, crossing, clock)
+    batch = Folded()
+    claim = story.claim("w:c1", attempt_timeout=1.0)
+    fold([Entry(0, "m0", story.accepted()), Entry(1, "m1", claim)], batch, Around(clock.now()))
+    clock.by = 20.0  # the scheduler stood still in the middle of the transaction
+    kept.note(batch)
+    await kept.sweep()
+    assert marks.asked == []
+    clock.by += 1.0 + ATTEMPT_GRACE + 0.1
+    await kept.sweep()
+
+    assert marks.asked == ["c1"]
+
+
+async def test_a_new_leader_reads_what_was_said_before_it_ends_attempts_whose_time_is_over(crossing: Crossing):
+    marks, clock = Marks(), Clock()
+    marks.confirms.set()
+    kept = keeper(marks, crossing, clock, OpenCall(a_call("c1"), "running", holder="w:c1", runs_until=clock.now() - 1))
+    running = asyncio.create_task(kept.run())
+    try:
+        await until(lambda: len(kept) == 1, "what it was left")
+        await kept.sweep()
+        assert marks.asked == []
+        while clock.by <= LEASE and not marks.asked:  # its worker says that it lives, and nothing of its attempt
+            clock.by += 1.0
+            kept.renew(("w:c1",))
+            await kept.sweep()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert marks.asked == ["c1"]
+    assert clock.by > LEASE - 1.0

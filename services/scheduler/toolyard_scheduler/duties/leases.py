@@ -90,7 +90,9 @@ class Leases:
         """
         for each in await self._crossing.run(self._open_calls.held):
             if each.holder is not None and each.holder not in self._held:
-                self._note(Grant(each.call.call_id, each.holder, each.runs_until or 0.0), over=self._orphaned)
+                # what was said of an attempt whose time is over, or that it asks once more, may wait to be read
+                lasts = max((each.runs_until or 0.0) - self._clock.now(), self._lease)
+                self._note(Grant(each.call.call_id, each.holder, lasts), over=self._orphaned)
         self._awake_at = self._clock.monotonic()
         async with in_background([self._stay_awake()]):
             while True:
@@ -137,8 +139,7 @@ class Leases:
 
     def _note(self, grant: Grant, *, over: bool = False) -> None:
         now = self._clock.monotonic()
-        over_at = now + max(grant.runs_until - self._clock.now(), 0.0)
-        self._held[grant.claim_id] = _Lease(grant.call_id, now if over else now + self._lease, over_at)
+        self._held[grant.claim_id] = _Lease(grant.call_id, now if over else now + self._lease, now + grant.lasts)
 
     def _rest(self, claim_id: str) -> None:
         """Its end is under way; it is looked at again should nothing come of that."""
