@@ -23,6 +23,8 @@ from tests.support.waiting import wait_until
 INSTALL = "install a RabbitMQ server, for example: apt-get install rabbitmq-server"
 START_WITHIN = 120.0
 STOP_WITHIN = 40.0
+#: Seconds for one command, each of which begins a runtime of its own: long on a machine whose cores are all taken.
+ANSWER_WITHIN = 180.0
 
 SCRIPT_FOLDERS = (
     "/usr/lib/rabbitmq/bin",
@@ -257,7 +259,13 @@ class RabbitNode(Node):
 
     def _run(self, args: Sequence[str | Path], *, stdin: str = "") -> str:
         done = subprocess.run(  # a failure is reported below, with what the program printed
-            args, env=self._environment(), input=stdin, capture_output=True, text=True, timeout=60, check=False
+            args,
+            env=self._environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_WITHIN,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"{args[0]} {args[1:]} ended with {done.returncode}: {done.stdout}{done.stderr}".strip())
