@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -10,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.support.packages import entries, pip, run
+
 ROOT: Final = Path(__file__).parents[2]
 #: Folder of a service, name of its extra, and name of its image behind "toolyard-".
 SERVICES: Final = ("gateway", "executors", "scheduler")
-#: What is pinned: a version, and the digests of its files.
-Pin = tuple[str, frozenset[str]]
 
 
 class Step(NamedTuple):
@@ -42,15 +41,6 @@ def copied(service: str) -> list[Path]:
     return [Path(source) for line in sources for source in line if not line[0].startswith("--from")]
 
 
-def pins(lock: Path) -> dict[str, Pin]:
-    """What a lock names: package -> version and digests."""
-    found = {}
-    for entry in re.split(r"\n(?=\S)", lock.read_text()):
-        name, version = re.match(r"([\w.-]+)==(\S+)", entry).groups()  # type: ignore[union-attr] # else no lock
-        found[name] = (version, frozenset(re.findall(r"--hash=(sha256:[0-9a-f]{64})", entry)))
-    return found
-
-
 def project() -> dict[str, Any]:
     """pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -71,15 +61,14 @@ def installed(service: str, folder: Path) -> Path:
     It is built of the files that the Dockerfile copies. Packages are this environment's, and those of the lock alone.
     """
     made, tree, wheels = folder / "installed", folder / "tree", folder / "wheels"
-    _run(sys.executable, "-m", "venv", "--without-pip", made)
+    run(sys.executable, "-m", "venv", "--without-pip", made)
     (site,) = made.glob("lib/python*/site-packages")
-    for file in _files_of(pins(ROOT / "services" / service / "requirements.lock")):
+    for file in _files_of(entries(ROOT / "services" / service / "requirements.lock")):
         (site / file.name).symlink_to(file)
     for source in copied(service):
         _copy(ROOT / source, tree / source)
-    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    _run(*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, tree)
-    _run(*pip, "--python", made / "bin" / "python", "install", "--no-index", "--no-deps", *wheels.glob("*.whl"))
+    pip("wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, tree)
+    pip("--python", made / "bin" / "python", "install", "--no-index", "--no-deps", *wheels.glob("*.whl"))
     return made / "bin" / "toolyard"
 
 
@@ -102,8 +91,3 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy2(source, target)
-
-
-def _run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"

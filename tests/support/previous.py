@@ -5,15 +5,15 @@ installed here. Nothing of the present code is in reach.
 """
 
 import io
-import re
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import tomllib
 import venv
 from pathlib import Path
 from typing import Any, Final
+
+from tests.support.packages import entries, pip
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: The version that people upgrade from. Whoever releases a version sets it to the one released before
@@ -59,22 +59,12 @@ def _site(environment: Path) -> Path:
 
 def _install(site: Path, lock: Path) -> None:
     """What this lock pins and the present one does not is put where it is found before what is installed here."""
-    wanted = sorted(_pins(lock) - _pins(ROOT / _LOCK))
-    if not wanted:
-        return
-    listed = site / _LOCK
-    listed.write_text("\n".join(wanted) + "\n")
-    install = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
-    done = subprocess.run(
-        [*install, "--require-hashes", "--target", site, "-r", listed], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"the older version's packages were not installed: {done.stderr}"
-
-
-def _pins(lock: Path) -> set[str]:
-    """Each package of a lock with its version and hashes, on one line."""
-    lines = lock.read_text().replace("\\\n", " ").splitlines()
-    return {re.sub(r"\s+", " ", line).strip() for line in lines if line and not line.lstrip().startswith("#")}
+    present = entries(ROOT / _LOCK)
+    wanted = [entry for name, entry in entries(lock).items() if present.get(name) != entry]
+    if wanted:
+        listed = site / _LOCK
+        listed.write_text("\n".join(wanted) + "\n")
+        pip("install", "--no-deps", "--require-hashes", "--target", site, "-r", listed)
 
 
 def _archive(revision: str) -> bytes:

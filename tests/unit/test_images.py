@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.support import images
+from tests.support.packages import pins
 
 every_service = pytest.mark.parametrize("service", images.SERVICES)
 LOCKS = [Path("services", service, "requirements.lock") for service in images.SERVICES] + [Path("services/build.lock")]
@@ -17,7 +18,7 @@ LOCKS = [Path("services", service, "requirements.lock") for service in images.SE
 
 @pytest.mark.parametrize("lock", LOCKS, ids=str)
 def test_a_lock_has_what_the_root_has_of_it_and_no_address(lock: Path):
-    root, own = images.pins(images.ROOT / "requirements.lock"), images.pins(images.ROOT / lock)
+    root, own = pins(images.ROOT / "requirements.lock"), pins(images.ROOT / lock)
     assert {name: root.get(name) for name in own} == own, "write them anew: make lock"
     assert all(digests for _, digests in own.values())
     assert "://" not in (images.ROOT / lock).read_text()
@@ -27,14 +28,14 @@ def test_a_lock_has_what_the_root_has_of_it_and_no_address(lock: Path):
 def test_a_lock_has_all_that_its_service_asks_for(service: str):
     project = images.project()["project"]
     asked = [Requirement(each) for each in project["dependencies"] + project["optional-dependencies"][service]]
-    own = images.pins(images.ROOT / "services" / service / "requirements.lock")
+    own = pins(images.ROOT / "services" / service / "requirements.lock")
     for each in asked:
         version, _ = own[canonicalize_name(each.name)]
         assert each.specifier.contains(version), f"{each}, and the lock has {version}: make lock"
 
 
 def test_the_lock_of_the_build_has_what_builds():
-    own = images.pins(images.ROOT / "services" / "build.lock")
+    own = pins(images.ROOT / "services" / "build.lock")
     for each in map(Requirement, images.project()["build-system"]["requires"]):
         assert each.specifier.contains(own[canonicalize_name(each.name)][0])
 
