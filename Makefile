@@ -56,7 +56,7 @@ down: ## Stop and remove these containers; what they hold and sign in with is ke
 	@cd $(if $(wildcard deploy/compose/secrets),.,/) && $(ENGINE) compose --project-name toolyard down
 
 ## -- prove it -------------------------------------------------------------------------------
-test: $(STAMP) $(TOOLS)/.installed ## Run the tests (real RabbitMQ and PostgreSQL), about five minutes
+test: $(STAMP) $(TOOLS)/.installed ## Run the tests (real RabbitMQ and PostgreSQL), about ten minutes
 	@$(BIN)/python -m tests.support.arcade.environment
 	@$(if $(COVERAGE),$(BIN)/python -m coverage erase)
 	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m "not proof" -n $(JOBS) $(SPREAD) tests/e2e tests/integration tests/unit
@@ -83,7 +83,7 @@ test-e2e: $(STAMP) ## Run the tests that start real processes
 	@$(BIN)/python -m tests.support.arcade.environment
 	@$(BIN)/python -m pytest tests/e2e
 
-prove: $(STAMP) $(TOOLS)/.installed ## Break and kill the system in dozens of ways, look for secrets in all that it leaves, explore the claim protocol, and attack the sandbox from within, about four minutes
+prove: $(STAMP) $(TOOLS)/.installed ## Break and kill the system in dozens of ways, look for secrets in all that it leaves, explore the claim protocol, and attack the sandbox from within, about eight minutes
 	@$(BIN)/python -m pytest -m proof -n 4 $(SPREAD) tests/chaos tests/e2e tests/integration tests/model tests/sandbox
 
 test-live: $(STAMP) ## Run tests against Arcade, AWS Lambda and Nango themselves: those whose credentials are in the environment
